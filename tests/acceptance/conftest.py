@@ -16,13 +16,14 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from ops.infra.settings import ROOT
+from ops.processes.web_command import free_port
 from stores.accounts.owner_key import OwnerKey
-from tests.conftest import eventually, free_port
+from tests.conftest import eventually
 from workers.browsers.os_processes import cmdline
 
 SCRIPT = ROOT / "darkroom"
-START_TIMEOUT_S = 60
-STOP_TIMEOUT_S = 10
+START_TIMEOUT_S = 100
+STOP_TIMEOUT_S = 60
 # Each of these files starts Darkrooms for several tests; all other tests are distributed one by one.
 SHARING_FILES = ("test_deaths.py", "test_deliveries.py")
 
@@ -68,7 +69,7 @@ class DarkroomUp:
     def client(self) -> httpx.Client:
         """Return an HTTP client with the owner's key."""
         key = OwnerKey(self.folder / "data").read()
-        return httpx.Client(base_url=self.url, headers={"x-api-key": key}, timeout=40, trust_env=False)
+        return httpx.Client(base_url=self.url, headers={"x-api-key": key}, timeout=60, trust_env=False)
 
     def descendants(self) -> list[psutil.Process]:
         """Return all processes below the supervisor."""
@@ -101,7 +102,7 @@ def darkroom_up(folder: Path, *arguments: str, **more: str) -> Iterator[Darkroom
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(STOP_TIMEOUT_S)
 
 
 @pytest.fixture
@@ -127,5 +128,5 @@ def await_end(client: httpx.Client, job_id: str) -> dict[str, Any]:
         job = client.get(f"/api/v1/jobs/{job_id}", params={"wait": 10, "since": job["seq"]}).json()
         return job["status"] in ("COMPLETED", "FAILED")
 
-    eventually(is_final, timeout_s=60)
+    eventually(is_final, timeout_s=100)
     return job

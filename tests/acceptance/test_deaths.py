@@ -56,7 +56,7 @@ def connect_without_relay(stack: Stack) -> Redis:
     return connect(f"unix://{stack.settings.data_dir / SOCKET_NAME}?db=0")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "script",
     [
@@ -85,7 +85,7 @@ def test_a_worker_killed_at_a_transition_loses_no_job(one_worker: Stack, script:
     assert "retried" in event_types(one_worker, job_id)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_worker_killed_before_its_ack_repeats_nothing(one_worker: Stack) -> None:
     """The redelivered message of a finished job is dropped."""
     await_worker(one_worker)
@@ -110,7 +110,7 @@ def count_ended(direct: Redis) -> int:
     return sum(int(number) for number in counts)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("arrives", [True, False])
 def test_a_web_process_killed_at_a_submission_loses_no_job(one_worker: Stack, arrives: bool) -> None:
     """The client gets no response; a retry with the same idempotency key returns the job, or makes it, once."""
@@ -154,7 +154,7 @@ def state(stack: Stack, job_id: str) -> JobState:
     return stack.stores.jobs.get(job_id).state
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_resumed_worker_writes_nothing_without_its_lease(two_workers: Stack) -> None:
     """A worker is paused, the other one completes its job; once resumed it changes nothing and closes its context."""
     job_id, nonce = submit(two_workers)
@@ -182,7 +182,7 @@ def test_a_resumed_worker_writes_nothing_without_its_lease(two_workers: Stack) -
     assert marked_images.read(two_workers.stores.results.get_original(job_id) or b"") is not None
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_job_that_takes_down_two_workers_ends() -> None:
     """It fails as soon as the second worker is lost, does not go round the fleet, and the next job runs."""
     behavior = hostile_site.SiteBehavior(6.0, 6.0)
@@ -204,7 +204,7 @@ def is_pending(stack: Stack, job_id: str, attempt: int) -> bool:
     return (job.state, job.attempt) == (JobState.PENDING, attempt)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_rolling_restart_under_load_loses_no_job(two_workers: Stack) -> None:
     """Draining workers finish their jobs, queued jobs go to the other worker, and no attempt is wasted."""
     jobs = []
@@ -227,7 +227,7 @@ def restart(stack: Stack, name: str) -> None:
     await_worker(stack, name)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_worker_out_of_grace_releases_its_job_uncounted() -> None:
     """The job returns to the head of the queue, its delivery is not counted, and the next worker completes it."""
     behavior = hostile_site.SiteBehavior(6.0, 6.0)
@@ -246,7 +246,7 @@ def test_a_worker_out_of_grace_releases_its_job_uncounted() -> None:
         assert await_end(stack, second).state is JobState.COMPLETED
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("order", ["worker first", "worker last"])
 def test_a_signal_to_all_processes_of_a_worker_is_an_uncounted_release(order: str) -> None:
     """Platforms send SIGTERM to the browser together with the worker; its jobs lose neither a retry nor a delivery."""
@@ -274,7 +274,7 @@ def signal_tree(pid: int, order: str) -> None:
             process.terminate()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_site_limits_hold_across_workers() -> None:
     """Two workers with two slots each run one job at a time and keep the minimum interval between starts."""
     behavior = hostile_site.SiteBehavior(0.3, 0.6)

@@ -52,7 +52,7 @@ def assert_delivered_once(stack: Stack, receiver: WebhookReceiver, job_id: str) 
     assert delivery_ids(receiver, job_id) == {delivery.id}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("command", [b"XRANGE", b"XDEL"], ids=["before it is written", "after it is written"])
 def test_a_kill_while_draining_the_outbox_loses_and_repeats_nothing(
     stack: Stack, receiver: WebhookReceiver, command: bytes
@@ -70,7 +70,7 @@ def test_a_kill_while_draining_the_outbox_loses_and_repeats_nothing(
     stack.relay.inspect = lambda _data: False
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_a_delivery_is_repeated_after_a_kill_during_its_request(stack: Stack, receiver: WebhookReceiver) -> None:
     """The next process sends it under the same id once the lease has expired (here it is released by hand)."""
 
@@ -89,7 +89,7 @@ def test_a_delivery_is_repeated_after_a_kill_during_its_request(stack: Stack, re
     assert_delivered_once(stack, receiver, job_id)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_the_clock_drains_the_outbox_without_a_background_process(stack: Stack, receiver: WebhookReceiver) -> None:
     """The clock writes the delivery, the next background process sends it."""
     kill_tree(stack.supervisor.pid("background"))

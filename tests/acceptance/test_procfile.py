@@ -12,8 +12,9 @@ from ops.client import Darkroom
 from ops.infra.redis import connect
 from ops.infra.settings import ROOT
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
+from ops.processes.web_command import free_port
 from tests.acceptance.conftest import environment
-from tests.conftest import API_KEY, answers_ping, eventually, free_port
+from tests.conftest import API_KEY, TIMEOUT_S, answers_ping, eventually
 
 BIN = Path(sys.executable).parent
 RUNNER = [str(BIN / "honcho"), "--procfile", str(ROOT / "Procfile"), "--app-root", str(ROOT)]
@@ -47,11 +48,11 @@ def test_the_processes_of_the_procfile_make_a_picture_and_stop_in_order(folder: 
         with output.open("wb") as out:
             runner = subprocess.Popen(command, env=variables, stdout=out, stderr=out)
         with Darkroom(f"http://127.0.0.1:{port}", API_KEY) as darkroom:
-            eventually(lambda: runner.poll() is not None or is_ready(port), timeout_s=60)
+            eventually(lambda: runner.poll() is not None or is_ready(port), timeout_s=100)
             assert runner.poll() is None, output.read_text()
             picture = darkroom.generate("a lighthouse at dusk", inputs={"width": 256, "height": 256, "steps": 4})
         runner.send_signal(signal.SIGTERM)
-        runner.wait(20)
+        runner.wait(60)
     finally:
         redis.kill()
         redis.wait()
@@ -66,6 +67,6 @@ def test_the_processes_of_the_procfile_make_a_picture_and_stop_in_order(folder: 
 def is_ready(port: int) -> bool:
     """Whether every part works."""
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).is_success
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=TIMEOUT_S, trust_env=False).is_success
     except httpx.TransportError:
         return False

@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 from ops.infra.settings import ROOT
-from tests.acceptance.conftest import SCRIPT, environment, free_port
+from ops.processes.web_command import free_port
+from tests.acceptance.conftest import SCRIPT, environment
 from tests.conftest import eventually
 
 README = (ROOT / "README.md").read_text()
@@ -28,13 +29,13 @@ def test_the_first_steps_work_as_printed(folder: Path) -> None:
         running = subprocess.Popen(up.split(), cwd=folder, env=environment(PORT=port), stdout=out, stderr=out)
     try:
         eventually(
-            lambda: f"Darkroom is ready at http://127.0.0.1:{port}" in (folder / "output").read_text(), timeout_s=60
+            lambda: f"Darkroom is ready at http://127.0.0.1:{port}" in (folder / "output").read_text(), timeout_s=100
         )
         submitted = shell(curl.replace("3000", port), folder)
         output = shell(generate, folder)
     finally:
         running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 0
+        assert running.wait(60) == 0
 
     assert json.loads(submitted)["success"]
     assert output.strip() == "lighthouse.png"

@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ import psutil
 import pytest
 
 from ops.infra.files import environment_lock
-from tests.acceptance.conftest import SCRIPT, STOP_TIMEOUT_S, await_end, darkroom_up, environment, free_port, submit
+from ops.processes.web_command import free_port
+from tests.acceptance.conftest import SCRIPT, STOP_TIMEOUT_S, await_end, darkroom_up, environment, submit
 from tests.conftest import eventually
 from workers.browsers.os_processes import cmdline
 
@@ -38,7 +38,7 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 def test_concurrent_jobs_complete_and_sigterm_leaves_no_process(folder: Path) -> None:
-    """Three jobs from an empty folder complete; SIGTERM stops every process within ten seconds and logs no error."""
+    """Three jobs from an empty folder complete; SIGTERM stops every process and logs no error."""
     with darkroom_up(folder) as up:
         with up.client() as client:
             ids = [submit(client, "a village in the snow", seed=seed, **QUICK) for seed in range(3)]
@@ -123,8 +123,8 @@ def test_a_killed_redis_loses_no_data(folder: Path) -> None:
         redis.kill()
 
         # /health caches its response for a second, so the first one may be stale.
-        eventually(lambda: picture == client.get(f"/{done}").content, timeout_s=60)
-        eventually(lambda: client.get("/health").status_code == 200, timeout_s=60)
+        eventually(lambda: picture == client.get(f"/{done}").content)
+        eventually(lambda: client.get("/health").status_code == 200)
         assert "COMPLETED" == await_end(client, submit(client, "a village in the snow", **QUICK))["status"]
 
 
@@ -139,16 +139,14 @@ def test_sigkill_of_the_supervisor_leaves_no_process(folder: Path) -> None:
 
 
 def test_a_job_interrupted_by_ctrl_c_continues_after_the_next_start(folder: Path) -> None:
-    """Ctrl-C stops everything within ten seconds; the job completes after a restart on the same data folder."""
+    """Ctrl-C stops everything; the job completes after a restart on the same data folder."""
     with darkroom_up(folder) as up:
         with up.client() as client:
             job_id = submit(client, "a castle above the sea", **SLOW)
             eventually(lambda: client.get(f"/status/{job_id}").json()["status"] == "PENDING")
         processes = up.descendants()
-        started_at = time.monotonic()
         up.process.send_signal(signal.SIGINT)
-        assert 0 == up.process.wait(30)
-        assert time.monotonic() - started_at < STOP_TIMEOUT_S
+        assert 0 == up.process.wait(STOP_TIMEOUT_S)
         assert all_dead(processes)
 
     with darkroom_up(folder) as up, up.client() as client:
@@ -253,7 +251,7 @@ def test_malformed_http_is_a_400_and_is_not_logged(folder: Path) -> None:
     """Bad framing gets a JSON error; the prompt of a malformed request does not reach the log."""
 
     def send(up_port: int, data: bytes) -> bytes:
-        with socket.create_connection(("127.0.0.1", up_port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", up_port), timeout=60) as connection:
             connection.sendall(data)
             return connection.recv(4096)
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from ops.infra.settings import SettingsError
 from schemas.errors import NotFound
 from stores.media import Media
-from tests.conftest import eventually
+from tests.conftest import TIMEOUT_S, eventually
 from tests.support.s3_server import S3Server, serve_s3
 
 KEY = "scratch/0123456789abcdef"
@@ -37,7 +37,7 @@ def media(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Media:
 
 def put(url: str, body: bytes, **headers: str) -> int:
     """Upload as a browser does; return the status."""
-    return httpx.put(url, content=body, headers=headers, trust_env=False).status_code
+    return httpx.put(url, content=body, headers=headers, timeout=TIMEOUT_S, trust_env=False).status_code
 
 
 def sign(media: Media, lifetime_s: int = LIFETIME_S) -> str:

@@ -20,11 +20,12 @@ from api import create_app
 from ops.infra.redis import connect
 from ops.infra.settings import ROOT, Settings, next_database
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
+from ops.processes.web_command import free_port
 from ops.testbed.page_server import serve_in_thread
 from schemas.errors import SiteRefused
 from schemas.jobs.job import GeneratedImage, Job, Progress
 from stores import Stores, open_stores
-from tests.conftest import API_KEY, TIMEOUT_S, answers_http, answers_ping, create_tables, eventually, free_port
+from tests.conftest import API_KEY, TIMEOUT_S, answers_http, answers_ping, create_tables, eventually
 from tests.support.described_client import DescribedClient
 from tests.support.shared_browser import shared_browser
 

@@ -7,7 +7,7 @@ import httpx
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import BrowserContext, ConsoleMessage, Page
 
-from tests.conftest import API_KEY
+from tests.conftest import API_KEY, TIMEOUT_S
 from tests.support.shared_browser import shared_browser
 
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title="owned"</script>"\'`{{7*7}}'
@@ -27,7 +27,7 @@ def visit(
 
     ``expected`` are the statuses of error responses that are not faults of the page.
     """
-    cookies = httpx.post(f"{url}/api/session", json={"key": key}, trust_env=False).cookies
+    cookies = httpx.post(f"{url}/api/session", json={"key": key}, timeout=TIMEOUT_S, trust_env=False).cookies
     problems: list[str] = []
 
     async def with_page(context: BrowserContext) -> None:

@@ -15,7 +15,7 @@ from stores.redis.keys import job_key
 from stores.redis.scripts import Scripts
 from tests.conftest import eventually
 
-RECOVERY_TIMEOUT_S = 40
+RECOVERY_TIMEOUT_S = 90
 ROLES = ("web", "clock", "background")
 
 

@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import create_engine, text
 
-from tests.conftest import eventually, free_port
+from ops.processes.web_command import free_port
+from tests.conftest import eventually
 from tests.support.debian_programs import find_program, program_environment
 
 CONFIGURATION = """

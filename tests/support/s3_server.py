@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import answers_http, eventually, free_port
+from ops.processes.web_command import free_port
+from tests.conftest import answers_http, eventually
 
 BUCKET, ACCESS_KEY, SECRET = "pictures", "access-key", "secret-key"
 

@@ -8,12 +8,15 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from playwright.async_api import Browser, BrowserContext, Playwright, StorageState, async_playwright
+from playwright.async_api import Browser, BrowserContext, Playwright, StorageState, async_playwright, expect
 
 from ops.infra.browser_install import find_browser
 from tests.conftest import TIMEOUT_S
 
 T = TypeVar("T")
+# Playwright's own are 5 and 30 s.
+TIMEOUT_MS = 1000 * TIMEOUT_S
+expect.set_options(timeout=TIMEOUT_MS)
 # Leads to this machine, but browsers treat it as any other host: over plain HTTP it is not trustworthy.
 REMOTE_HOST = "lab.test"
 
@@ -35,7 +38,9 @@ class SharedBrowser:
         """Run ``work`` with a new context and a timeout."""
 
         async def in_context(browser: Browser) -> T:
-            return await work(await browser.new_context(storage_state=state, viewport={"width": 1280, "height": 900}))
+            context = await browser.new_context(storage_state=state, viewport={"width": 1280, "height": 900})
+            context.set_default_timeout(TIMEOUT_MS)
+            return await work(context)
 
         return self.run_with_browser(in_context, timeout_s)
 

@@ -62,7 +62,7 @@ def test_one_answer_serves_all_callers(inspections: ImageInspections, messages: 
     assert inspections.is_requested(KEY)
     inspections.answer(KEY, STORED)
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
     assert results == [STORED] * 3
     assert inspections.inspect(KEY, 0) == STORED
@@ -134,7 +134,7 @@ def test_a_wait_may_be_longer_than_the_socket_timeout(
     threads.start()
     eventually(lambda: len(rounds) > 3)
     inspections.answer(KEY, STORED)
-    threads.join(10)
+    threads.join(60)
 
     assert results == [STORED]
     assert messages.sent == [(INSPECT_IMAGE, KEY)]

@@ -37,7 +37,7 @@ def test_one_conversion_wakes_all_waiting_callers(
     requests: list[str] = []
 
     def request() -> bytes | None:
-        return stores.results.request_converted(JOB_ID, "webp", lambda: requests.append("webp"), timeout_s=10.0)
+        return stores.results.request_converted(JOB_ID, "webp", lambda: requests.append("webp"), timeout_s=60.0)
 
     waiting = [threading.Thread(target=lambda: results.append(request())) for _ in range(3)]
     for thread in waiting:

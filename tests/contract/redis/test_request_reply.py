@@ -19,12 +19,12 @@ def request_reply(client: Redis) -> RequestReply:
 
 def test_the_list_of_waiting_callers_expires(request_reply: RequestReply, client: Redis) -> None:
     """It expires also after a caller has popped its element and pushed it back."""
-    waiting = threading.Thread(target=lambda: request_reply.wait(KEYS, timeout_s=10))
+    waiting = threading.Thread(target=lambda: request_reply.wait(KEYS, timeout_s=60))
     waiting.start()
     request_reply.reply(KEYS, b"answer", ttl_ms=60_000)
     waiting.join()
 
-    assert request_reply.wait(KEYS, timeout_s=10) == b"answer"
+    assert request_reply.wait(KEYS, timeout_s=60) == b"answer"
     assert 0 < client.ttl(KEYS.ready) <= READY_TTL_S
 
 
@@ -33,7 +33,7 @@ def test_a_failure_ends_the_wait_and_pauses_the_question(request_reply: RequestR
     sent: list[int] = []
 
     def request() -> bytes | None:
-        return request_reply.request(KEYS, lambda: sent.append(1), timeout_s=10, pending_ttl_s=20)
+        return request_reply.request(KEYS, lambda: sent.append(1), timeout_s=60, pending_ttl_s=20)
 
     waiting = threading.Thread(target=request)
     waiting.start()

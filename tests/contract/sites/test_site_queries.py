@@ -77,7 +77,7 @@ def test_a_failure_wakes_all_callers(site_queries: SiteQueries, queue: FakeQueue
     waiting.start()
     eventually(lambda: queue.sent)
     site_queries.report_failure("search", "studio", "ink")
-    waiting.join(10)
+    waiting.join(60)
 
     assert answers == [(None, False)]
 

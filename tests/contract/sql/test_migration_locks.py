@@ -48,7 +48,7 @@ def test_a_migration_waits_for_others_in_short_turns(url: str, monkeypatch: pyte
         with other.connect() as reader:
             assert reader.exec_driver_sql("SELECT count(*) FROM library_models").scalar_one() == 0
         user.exec_driver_sql("COMMIT")
-    migration.join(30)
+    migration.join(60)
     assert is_migrated(url)
     other.dispose()
 
@@ -81,7 +81,7 @@ def test_a_migration_waits_for_the_index(url: str, monkeypatch: pytest.MonkeyPat
         eventually(lambda: is_waiting(observer))
         indexer.exec_driver_sql(lock("library_models"))
         indexer.exec_driver_sql("COMMIT")
-        migration.join(30)
+        migration.join(60)
     assert (is_migrated(url), logs) == (True, [])
     other.dispose()
 
@@ -101,7 +101,7 @@ def test_a_migration_begins_again_after_a_deadlock(url: str, monkeypatch: pytest
         user.exec_driver_sql(lock("deliveries"))
         eventually(lambda: logs)
         user.exec_driver_sql("COMMIT")
-    migration.join(30)
+    migration.join(60)
     assert is_migrated(url)
     assert logs[0]["event"] == "migration.table_in_use"
     other.dispose()

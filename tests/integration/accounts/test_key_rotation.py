@@ -15,11 +15,12 @@ from click.testing import CliRunner
 
 from ops.cli.api_key import api_key
 from ops.infra.settings import ROOT, Settings
+from ops.processes.web_command import free_port
 from schemas.accounts.caller import Scope
 from schemas.errors import Unauthorized
 from stores.accounts.api_keys import KeyChange
 from stores.accounts.owner_key import KEY_FILE, OwnerKey
-from tests.conftest import answers_http, eventually, free_port
+from tests.conftest import TIMEOUT_S, answers_http, eventually
 from tests.integration.conftest import AppClient, close_app, open_app, process_environment
 
 REGENERATE = "/api/v1/auth/regenerate"
@@ -131,10 +132,10 @@ def test_a_running_server_accepts_only_the_new_key(owner_app: AppClient, web_ser
     """After every regeneration the server rejects the old key and its sessions, and its debug log has no secret."""
     url, log = web_server
     first, tokens = owner_app.stores.owner_key.read(), []
-    with httpx.Client(base_url=url, trust_env=False) as browser:
+    with httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False) as browser:
 
         def status(key: str) -> int:
-            return httpx.get(f"{url}/api/v1/jobs", headers=bearer(key), trust_env=False).status_code
+            return httpx.get(f"{url}/api/v1/jobs", headers=bearer(key), timeout=TIMEOUT_S, trust_env=False).status_code
 
         def sign_in(key: str) -> int:
             code = browser.post("/api/session", json={"key": key}).status_code

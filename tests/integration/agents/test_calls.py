@@ -14,7 +14,7 @@ from PIL import Image
 from api.jobs import completion
 from api.jobs.hang_up import CANCEL_HEADER
 from schemas.jobs.job import GeneratedImage, Job
-from tests.conftest import API_KEY
+from tests.conftest import API_KEY, TIMEOUT_S
 from tests.integration.agents.conftest import BOTH, McpClient
 from tests.integration.conftest import serve_app
 from tests.support.images import draw_image, encode
@@ -231,7 +231,10 @@ def test_a_cancelled_call_cancels_its_job_and_no_other(mcp: McpClient) -> None:
 
     with serve_app(mcp.app.client.application) as url:
         headers = {"Authorization": f"Bearer {API_KEY}", "Accept": BOTH, "Mcp-Session-Id": "one"}
-        with httpx.Client(headers=headers, trust_env=False) as client, begin(client, url, 6) as job_id:
+        with (
+            httpx.Client(headers=headers, timeout=TIMEOUT_S, trust_env=False) as client,
+            begin(client, url, 6) as job_id,
+        ):
             for harmless in (
                 other,
                 McpClient(mcp.app),
@@ -262,11 +265,14 @@ def test_a_client_that_disconnects_does_not_lose_its_job(mcp: McpClient) -> None
     """The job goes on, unless the client has asked for the opposite."""
     headers = {"Authorization": f"Bearer {API_KEY}", "Accept": BOTH}
     with serve_app(mcp.app.client.application) as url:
-        with httpx.Client(headers=headers | {CANCEL_HEADER: "true"}, trust_env=False) as client:
+        with httpx.Client(headers=headers | {CANCEL_HEADER: "true"}, timeout=TIMEOUT_S, trust_env=False) as client:
             with begin(client, url, 1) as job_id:
                 pass
             assert "cancelled" == mcp.app.wait_for_end(job_id)["error"]["code"]
-        with httpx.Client(headers=headers, trust_env=False) as client, begin(client, url, 1) as job_id:
+        with (
+            httpx.Client(headers=headers, timeout=TIMEOUT_S, trust_env=False) as client,
+            begin(client, url, 1) as job_id,
+        ):
             pass
     picture = encode(draw_image((64, 48)), "PNG")
     finish(mcp, job_id, picture)

@@ -100,7 +100,7 @@ def test_an_agent_gets_the_picture_itself(stack: Stack, transport: str, mode: st
     link = next(line.split()[-1] for line in text.splitlines() if line.startswith("Picture 1: "))
     data = base64.b64decode(picture.data)
     assert {"auto": NOW, "legacy": OLD}[mode] == version
-    assert data == resource == httpx.get(link, trust_env=False).content
+    assert data == resource == httpx.get(link, timeout=TIMEOUT_S, trust_env=False).content
     with Image.open(io.BytesIO(data)) as image:
         assert ("image/png", "PNG", (256, 256)) == (picture.mime_type, image.format, image.size)
     # The studio draws the same from the same words and seed.

@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from ops.infra.settings import ROOT, Settings
+from ops.processes.web_command import free_port
 from stores import Stores, open_stores
-from tests.conftest import eventually, free_port
+from tests.conftest import eventually
 from tests.integration.conftest import process_environment
 
 AS_ROOT = () if os.geteuid() == 0 else ("--user", "--map-root-user")
@@ -76,7 +77,6 @@ def find_browser(root: psutil.Process) -> psutil.Process | None:
 
 
 @in_namespace
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("module", ["ops", "workers.main"])
 def test_a_worker_as_process_one_leaves_no_zombies(settings: Settings, tmp_path: Path, module: str) -> None:
     """The helpers of dead browsers are reaped; the worker replaces its browsers, and stops in order on SIGTERM."""
@@ -138,4 +138,4 @@ os.execvp("sh", ["sh", "-c", {ending!r}])
         assert process.stdout.readline() == "ready\n"
         if ending == UNTIL_SIGTERM:
             process.terminate()
-        assert process.wait(20) == exit_code
+        assert process.wait(60) == exit_code

@@ -15,8 +15,9 @@ import pytest
 
 from ops.infra.browser_install import find_browser
 from ops.infra.settings import Settings
+from ops.processes.web_command import free_port
 from ops.testbed.page_server import serve_in_thread
-from tests.conftest import answers_http, eventually, free_port
+from tests.conftest import answers_http, eventually
 from tests.integration.conftest import start_deployment
 from workers.browsers.launchers import RemoteBrowser
 from workers.browsers.pool import BrowserPool, BrowserPoolConfig

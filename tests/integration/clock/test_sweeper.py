@@ -243,5 +243,5 @@ def test_a_media_store_that_hangs_delays_no_lease(
             stop_event.set()
             connection.close()
             silent.close()
-            thread.join(30)
+            thread.join(60)
             stores.close()

@@ -106,7 +106,7 @@ def test_a_picture_is_made_watched_and_made_again(console: Console) -> None:
         await page.get_by_role("button", name="Another seed").click()
         await page.wait_for_url(lambda url: url != address)
         await page.get_by_role("button", name="Cancel", exact=True).click()
-        await expect(page.locator("#state")).to_have_text("Cancelled", timeout=30_000)
+        await expect(page.locator("#state")).to_have_text("Cancelled")
         await page.go_back()
         assert page.url == address
         await expect(page.locator("#state")).to_have_text("Finished")
@@ -144,7 +144,7 @@ def test_many_jobs_come_from_one_form(console: Console) -> None:
         await expect(page.locator("#table td a")).to_have_count(4)
         assert await page.locator("#table th").all_text_contents() == ["seed by steps", "2", "3", "5", "6"]
         await page.reload()
-        await expect(page.locator("#table td img")).to_have_count(4, timeout=60_000)
+        await expect(page.locator("#table td img")).to_have_count(4)
 
         await page.locator("#many summary").click()
         await page.get_by_label("Vary").select_option("prompts")
@@ -250,7 +250,7 @@ def test_axe_finds_nothing(console: Console, size: str, scheme: str) -> None:
         await page.locator("#choose-lora").click()
         await expect(page.locator("#lora-grid li img").nth(10)).to_be_visible(timeout=60_000)
         await page.locator("#lora-query").fill("oil")
-        await expect(page.locator("#lora-grid li")).to_have_count(1, timeout=60_000)
+        await expect(page.locator("#lora-grid li")).to_have_count(1)
         await expect(page.locator("#lora-grid li img").first).to_be_visible(timeout=60_000)
         await check(page, "styles")
         await page.locator("#loras [data-close]").click()
@@ -310,7 +310,7 @@ def test_pictures_come_by_drop_paste_and_file(console: Console) -> None:
         await expect(page.locator("[data-field='init'] .error")).to_have_text("A picture is needed here.")
         await control.set_input_files({"name": "<b>.png", "mimeType": "image/png", "buffer": picture})
         await page.get_by_role("button", name="Make").click()
-        await expect(page.locator("#caption")).to_have_text("a fox, as a woodcut", timeout=30_000)
+        await expect(page.locator("#caption")).to_have_text("a fox, as a woodcut")
         await cancel(page)
         address = page.url
         await page.get_by_role("button", name="Another seed").dblclick()
@@ -324,7 +324,7 @@ def test_pictures_come_by_drop_paste_and_file(console: Console) -> None:
         assert await drop.locator("img").evaluate("async (image) => { await image.decode(); return image.alt; }")
         await page.get_by_label("Prompt", exact=True).fill("the same fox, in ink")
         await page.get_by_role("button", name="Make").dblclick()
-        await expect(page.locator("#caption")).to_have_text("the same fox, in ink", timeout=30_000)
+        await expect(page.locator("#caption")).to_have_text("the same fox, in ink")
         await cancel(page)
         console.stack.stores.input_images.discard(jobs(console)[0]["id"], jobs(console)[0]["inputs"])
         await page.get_by_role("button", name="Change and run").click()
@@ -334,7 +334,7 @@ def test_pictures_come_by_drop_paste_and_file(console: Console) -> None:
     async def cancel(page: Page) -> None:
         with console.stack.client() as client:
             client.post("/api/v1/jobs/cancel")
-        await expect(page.locator("#state")).to_have_text("Cancelled", timeout=30_000)
+        await expect(page.locator("#state")).to_have_text("Cancelled")
 
     before = len(jobs(console))
     console.run(work)
@@ -350,7 +350,7 @@ def test_the_page_continues_when_the_server_is_back(console: Console) -> None:
 
     async def work(page: Page) -> None:
         await submit(page, "a castle above the sea", steps=60, width=256, height=256)
-        await expect(page.locator("#state")).to_have_text("In progress", timeout=30_000)
+        await expect(page.locator("#state")).to_have_text("In progress")
         os.kill(supervisor.pid("web"), signal.SIGKILL)
         await expect(page.locator("#connection")).to_be_visible()
         await submit(page, "sent while the server was gone", steps=2)
@@ -360,8 +360,8 @@ def test_the_page_continues_when_the_server_is_back(console: Console) -> None:
         await asyncio.to_thread(eventually, lambda: console.stack.stores.jobs.get(running).state.is_final)
         await asyncio.to_thread(eventually, lambda: supervisor.restart_dead() or answers_http(console.url))
         await expect(page.locator("#connection")).to_be_hidden(timeout=30_000)
-        await expect(page.locator("#caption")).to_have_text("sent while the server was gone", timeout=30_000)
-        await expect(page.locator("#state")).to_have_text("Finished", timeout=60_000)
+        await expect(page.locator("#caption")).to_have_text("sent while the server was gone")
+        await expect(page.locator("#state")).to_have_text("Finished")
         await expect(page.locator(f"#reel a[data-job='{running}'] img")).to_be_visible()
 
     def newest_job() -> str:

@@ -103,7 +103,7 @@ def test_without_a_screen_no_window_opens(sites: AppClient, monkeypatch: pytest.
     monkeypatch.setenv("DISPLAY", NO_DISPLAY)
     assert sites.client.post(f"{PAGE}/login/window", headers=ADMIN).status_code == 303
     assert sites.client.post(f"{PAGE}/login/window", headers=ADMIN).status_code == 409
-    eventually(lambda: "data-open" not in sites.client.get(PAGE, headers=ADMIN).text, timeout_s=60)
+    eventually(lambda: "data-open" not in sites.client.get(PAGE, headers=ADMIN).text)
     assert 'class="notice is-bad"' in sites.client.get(PAGE, headers=ADMIN).text
     assert sites.stores.credentials.read_time("mine") is None
 
@@ -115,7 +115,7 @@ def test_a_window_stores_the_login(sites: AppClient, monkeypatch: pytest.MonkeyP
         assert screen.stdout
         monkeypatch.setenv("DISPLAY", f":{screen.stdout.readline().strip()}")
         assert sites.client.post(f"{PAGE}/login/window", headers=ADMIN).status_code == 303
-        eventually(lambda: "Signed in" in sites.client.get(PAGE, headers=ADMIN).text, timeout_s=60)
+        eventually(lambda: "Signed in" in sites.client.get(PAGE, headers=ADMIN).text)
         loaded = sites.stores.credentials.load(sites.stores.recipes.get("mine"))
         screen.terminate()
     assert loaded

@@ -29,7 +29,7 @@ def check(**environment: str) -> int:
     """Run the health check of the image; return its exit code."""
     command = [str(HEALTHCHECK)]
     done = subprocess.run(
-        command, env={"PATH": os.environ["PATH"], **environment}, capture_output=True, timeout=30, check=False
+        command, env={"PATH": os.environ["PATH"], **environment}, capture_output=True, timeout=60, check=False
     )
     return done.returncode
 

@@ -18,7 +18,8 @@ from websockets.sync.client import connect
 
 from ops.infra.redis import connect as connect_redis
 from ops.infra.settings import ROOT, Settings, next_database
-from tests.conftest import API_KEY, TIMEOUT_S, answers_http, eventually, free_port
+from ops.processes.web_command import free_port
+from tests.conftest import API_KEY, TIMEOUT_S, answers_http, eventually
 from tests.integration.conftest import AppClient, FakeWorker, close_app, open_app
 from tests.integration.library.downloads.conftest import CONTENT, serve_files
 from tests.support.event_streams import stream_events
@@ -151,13 +152,16 @@ def run_proxy(name: str, program: str, origin: Origin, folder: str) -> Iterator[
     try:
         url = f"http://127.0.0.1:{port}/health/live"
         eventually(
-            lambda: process.poll() is not None or (answers_http(url) and httpx.get(url, trust_env=False).is_success)
+            lambda: (
+                process.poll() is not None
+                or (answers_http(url) and httpx.get(url, timeout=TIMEOUT_S, trust_env=False).is_success)
+            )
         )
         assert process.poll() is None, log.read_text()
         yield port
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def test_events_and_sockets_pass_at_once(proxy: Proxy) -> None:
@@ -184,7 +188,11 @@ def test_clients_do_not_choose_their_address(proxy: Proxy) -> None:
     url = f"http://127.0.0.1:{proxy.port}/api/session"
     statuses = [
         httpx.post(
-            url, json={"key": "wrong"}, headers={"X-Forwarded-For": f"192.0.2.{number}"}, trust_env=False
+            url,
+            json={"key": "wrong"},
+            headers={"X-Forwarded-For": f"192.0.2.{number}"},
+            timeout=TIMEOUT_S,
+            trust_env=False,
         ).status_code
         for number in range(11)
     ]

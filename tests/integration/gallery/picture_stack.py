@@ -101,7 +101,7 @@ def open_stack(settings: Settings, **changes: Any) -> Iterator[PictureStack]:
     try:
         yield PictureStack(AppClient(described_client(create_app(stores)), stores), clock, Sweeper(stores), broker)
     finally:
-        worker.stop(timeout=10_000)
+        worker.stop(timeout=60_000)
         stores.close()
 
 

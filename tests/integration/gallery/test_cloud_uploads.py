@@ -9,7 +9,7 @@ from ops.infra.settings import Settings
 from schemas.gallery.pictures import MAX_UPLOAD_BYTES
 from schemas.gallery.tokens import MediaStatus
 from stores.images.upload_checks import CHECK_DELAYS_S
-from tests.conftest import eventually
+from tests.conftest import TIMEOUT_S, eventually
 from tests.integration.gallery.picture_stack import open_stack
 from tests.support.images import VALID_IMAGES, decode
 from tests.support.s3_server import serve_s3
@@ -28,7 +28,9 @@ def test_pictures_go_to_a_cloud_without_passing_this_process(
             assert all(url.startswith(f"{server.endpoint}/") for url in urls)
             for url, body in zip(urls, (VALID_IMAGES["moving webp"][0], bytes(MAX_UPLOAD_BYTES + 1)), strict=True):
                 headers = {"Content-Type": "application/anything"}
-                assert httpx.put(url, content=body, headers=headers, trust_env=False).status_code == 200
+                assert (
+                    httpx.put(url, content=body, headers=headers, timeout=TIMEOUT_S, trust_env=False).status_code == 200
+                )
             stack.sweeper.request_upload_checks()
             assert stack.read_token(token).media.status == MediaStatus.PENDING
             stack.clock.advance(CHECK_DELAYS_S[0] + 1)

@@ -6,13 +6,12 @@ from typing import Any
 import httpx
 from playwright.async_api import Locator, Page, expect
 
-from tests.conftest import API_KEY
+from tests.conftest import API_KEY, TIMEOUT_S
 from tests.integration.conftest import AppClient
 from tests.support.automatic_worker import AutomaticWorker
 from tests.support.console_browser import require_accessible, visit
 from tests.support.images import VALID_IMAGES
 
-WAIT_MS = 15_000
 PNG = VALID_IMAGES["png"][0]
 
 
@@ -27,9 +26,9 @@ async def open_operation(page: Page, operation_id: str) -> Locator:
 async def send(operation: Locator, status: int) -> str:
     """Send the request of a form; return the body of the answer as text."""
     await operation.get_by_role("button", name="Send").click()
-    await expect(operation.locator(".result .status")).to_contain_text(f"{status} ", timeout=WAIT_MS)
+    await expect(operation.locator(".result .status")).to_contain_text(f"{status} ")
     answer = operation.locator(".result .answer")
-    await expect(answer).not_to_be_empty(timeout=WAIT_MS)
+    await expect(answer).not_to_be_empty()
     return await answer.inner_text()
 
 
@@ -49,12 +48,12 @@ def test_operations_are_tried_with_the_session(app: AppClient, app_url: str) -> 
         events = await open_operation(page, "streamsOfJob")
         await events.get_by_label("job_id").fill(job["id"])
         await send(events, 200)
-        await expect(events.locator(".answer")).to_contain_text("event: completed", timeout=WAIT_MS)
+        await expect(events.locator(".answer")).to_contain_text("event: completed")
 
         picture = await open_operation(page, "jobsResult")
         await picture.get_by_label("job_id").fill(job["id"])
         await picture.get_by_role("button", name="Send").click()
-        await expect(picture.locator(".result img")).to_be_attached(timeout=WAIT_MS)
+        await expect(picture.locator(".result img")).to_be_attached()
         await require_accessible(page)
 
     with AutomaticWorker(app.stores):
@@ -97,7 +96,7 @@ def test_operations_are_tried_with_a_key(app: AppClient, app_url: str) -> None:
 
 def test_the_reference_needs_no_script_to_be_read(app_url: str) -> None:
     """The page states every operation, every field and every error in HTML, and its policy allows no other host."""
-    page = httpx.get(f"{app_url}/docs", trust_env=False)
+    page = httpx.get(f"{app_url}/docs", timeout=TIMEOUT_S, trust_env=False)
 
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     assert "//" not in page.headers["Content-Security-Policy"]

@@ -16,11 +16,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from ops.infra.settings import ROOT, Settings
-from ops.processes.web_command import gunicorn_command
+from ops.processes.web_command import free_port, gunicorn_command
 from schemas.images.inspected_image import MAX_IMAGE_BYTES
 from schemas.messages import LIBRARY_QUEUE
 from stores import open_stores
-from tests.conftest import API_KEY, answers_http, eventually, free_port
+from tests.conftest import API_KEY, TIMEOUT_S, answers_http, eventually
 from tests.integration.conftest import process_environment
 from tests.support.images import VALID_IMAGES
 from tests.support.uploads import app_with_uploads
@@ -221,4 +221,4 @@ def test_gunicorn_enforces_the_upload_limit(settings: Settings, tmp_path: Path) 
 
         assert process.memory_info().rss - before < 15 * 1024 * 1024
         assert not list(tmp_path.glob("tmp*"))
-        assert httpx.get(url, trust_env=False).status_code == 200
+        assert httpx.get(url, timeout=TIMEOUT_S, trust_env=False).status_code == 200

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from ops.infra.settings import ROOT, Settings
-from ops.processes.web_command import gunicorn_command
-from tests.conftest import answers_http, eventually, free_port
+from ops.processes.web_command import free_port, gunicorn_command
+from tests.conftest import answers_http, eventually
 from tests.integration.conftest import AppClient, process_environment
 
 OWN_KEY = 'Owner\'s key: 100% "secret"/éß?&=+'
@@ -52,7 +52,7 @@ def web(app: AppClient, settings: Settings, tmp_path: Path) -> Iterator[WebLog]:
 
 def post(web: WebLog, path: str) -> httpx.Response:
     """POST without a body."""
-    return httpx.post(f"{web.url}{path}", trust_env=False, timeout=30)
+    return httpx.post(f"{web.url}{path}", trust_env=False, timeout=60)
 
 
 def test_a_missing_object_prints_no_traceback(web: WebLog) -> None:
@@ -77,7 +77,7 @@ def test_a_key_in_a_path_or_query_is_not_logged(web: WebLog, app: AppClient) -> 
     for key in (OWN_KEY, issued, generated):
         escaped = quote(key, safe="")
         for path in (f"/status/{escaped}", f"/{escaped}", f"/{escaped}/x?key={escaped}", f"/api/v1/jobs/{escaped}"):
-            httpx.get(f"{web.url}{path}", trust_env=False, timeout=30)
+            httpx.get(f"{web.url}{path}", trust_env=False, timeout=60)
         post(web, f"/fail?key={escaped}")
     text = web.path.read_text()
     assert text.count("[hidden]") >= 9

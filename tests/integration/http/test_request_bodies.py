@@ -13,8 +13,8 @@ import pytest
 
 from ops.infra.settings import ROOT, Settings
 from ops.processes.request_bodies import CONTINUE
-from ops.processes.web_command import gunicorn_command
-from tests.conftest import API_KEY, TIMEOUT_S, answers_http, create_tables, eventually, free_port
+from ops.processes.web_command import free_port, gunicorn_command
+from tests.conftest import API_KEY, TIMEOUT_S, answers_http, create_tables, eventually
 from tests.integration.conftest import process_environment
 
 KEY = f"x-api-key: {API_KEY}\r\n"
@@ -185,7 +185,7 @@ def test_a_refused_request_with_a_complete_body_keeps_the_connection(web_url: st
 
 def test_several_requests_with_bodies_share_a_connection(web_url: str) -> None:
     """Bodies with a length and in chunks."""
-    with httpx.Client(base_url=web_url, headers={"x-api-key": API_KEY}, trust_env=False) as client:
+    with httpx.Client(base_url=web_url, headers={"x-api-key": API_KEY}, timeout=TIMEOUT_S, trust_env=False) as client:
         for content in (JOB, iter([JOB[:7], JOB[7:]])):
             response = client.post("/api/v1/jobs", content=content, headers={"Content-Type": "application/json"})
             assert response.status_code == 202

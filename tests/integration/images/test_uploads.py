@@ -241,7 +241,7 @@ def test_a_background_process_answers_inspection_requests(settings: Settings) ->
         assert stores.media.get(stored.key) == VALID_IMAGES["png"][0]
         eventually(lambda: not stores.media.exists(key) and not stores.media.exists("uploads/bad"))
     finally:
-        worker.stop(timeout=10_000)
+        worker.stop(timeout=60_000)
         stores.close()
 
 

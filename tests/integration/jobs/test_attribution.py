@@ -2,8 +2,6 @@
 
 import random
 
-import pytest
-
 from ops.infra.settings import Settings
 from ops.testbed import marked_images
 from tests.conftest import eventually
@@ -33,7 +31,6 @@ def read_number(data: bytes) -> int | None:
     return fields[0] if fields else None
 
 
-@pytest.mark.timeout(300)
 def test_two_hundred_jobs_get_their_own_images(base_settings: Settings) -> None:
     """The original, the JPEG and every preview that is seen contain the job's number."""
     with start_hostile_deployment(base_settings, worker_concurrency=CONTEXTS) as deployment:

@@ -11,7 +11,7 @@ import pytest
 
 from ops.infra.settings import ROOT
 from schemas.errors import SiteUnavailable
-from tests.conftest import API_KEY
+from tests.conftest import API_KEY, TIMEOUT_S
 from tests.integration.conftest import AppClient
 
 PROMPT = "a lighthouse at dusk"
@@ -48,9 +48,11 @@ def test_concurrent_submissions_with_one_key_make_one_job(app_url: str, app: App
     start = threading.Barrier(8)
 
     def submit(_: int) -> tuple[str, str | None]:
-        start.wait(10)
+        start.wait(60)
         headers = {"x-api-key": API_KEY, "Idempotency-Key": "k-1"}
-        response = httpx.post(f"{app_url}/api/v1/jobs", json={"prompt": PROMPT}, headers=headers, trust_env=False)
+        response = httpx.post(
+            f"{app_url}/api/v1/jobs", json={"prompt": PROMPT}, headers=headers, timeout=TIMEOUT_S, trust_env=False
+        )
         return response.json()["id"], response.headers.get("Idempotent-Replayed")
 
     with ThreadPoolExecutor(8) as pool:

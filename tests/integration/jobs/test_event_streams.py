@@ -36,7 +36,7 @@ def test_a_job_stream_has_all_events_and_ends(app_url: str, worker: FakeWorker) 
     resumed = list(stream_events(url, **{"Last-Event-ID": progress["id"]}))
     assert rest == resumed
     assert [1, 2, 3, 4, 5, 6] == [event["seq"] for event in stream_events(url)]
-    ended = httpx.get(url, headers=KEY_HEADERS | {"Last-Event-ID": rest[-1]["id"]}, trust_env=False)
+    ended = httpx.get(url, headers=KEY_HEADERS | {"Last-Event-ID": rest[-1]["id"]}, timeout=TIMEOUT_S, trust_env=False)
     assert ended.status_code == 204
 
 
@@ -50,7 +50,9 @@ def test_a_long_log_is_streamed_without_pauses(
     worker.start()
     url = f"{app_url}/api/v1/jobs/{worker.job_id}/events"
     ahead = stream_events(url, **{"Last-Event-ID": "9999"})
-    with httpx.stream("GET", url, headers=KEY_HEADERS | {"Last-Event-ID": "9999"}, trust_env=False) as response:
+    with httpx.stream(
+        "GET", url, headers=KEY_HEADERS | {"Last-Event-ID": "9999"}, timeout=TIMEOUT_S, trust_env=False
+    ) as response:
         lines = response.iter_lines()
         assert next(lines).startswith("retry:")
         worker.fail()

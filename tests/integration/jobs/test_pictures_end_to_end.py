@@ -67,7 +67,7 @@ def test_pictures_reach_the_page_and_results_come_back(running: Deployment) -> N
 def test_a_released_job_keeps_its_picture(running: Deployment) -> None:
     """Another worker takes it over and gets the same picture."""
     running.processes["worker"].terminate()
-    running.processes["worker"].wait(20)
+    running.processes["worker"].wait(60)
     job_id = running.app.post("/api/v1/jobs", data={"prompt": "a harbour", "init": (io.BytesIO(PHOTO), "p")}).json["id"]
     job = running.app.stores.attempts.claim("a worker that dies")
     assert job is not None

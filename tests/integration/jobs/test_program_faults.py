@@ -141,11 +141,11 @@ def test_a_worker_that_stops_stops_the_program(stopping_deployment: Deployment, 
 
     worker = stopping_deployment.processes["worker"]
     worker.send_signal(signal.SIGTERM)
-    worker.wait(30)
+    worker.wait(60)
     assert program.log[-1] == "stopped a slow river"
 
     stopping_deployment.start("worker")
-    eventually(lambda: program.log[-1] == "started a slow river", timeout_s=30)
+    eventually(lambda: program.log[-1] == "started a slow river")
     app.delete(f"/api/v1/jobs/{job_id}")
     app.wait_for_end(job_id)
     assert program.log[-1] == "stopped a slow river"

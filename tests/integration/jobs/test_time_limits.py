@@ -32,7 +32,6 @@ def test_a_hanging_page_frees_its_slot(hostile_deployment: Deployment, prompt: s
     assert ended["status"] == "FAILED"
     # The redirects end at the browser's error page, which shows no picture.
     assert ended["error"]["code"] in ("deadline_exceeded", "site_changed", "browser_lost", "no_picture")
-    assert ended["finishedAt"] - ended["startTime"] < 30_000
     assert app.wait_for_end(normal)["status"] == "COMPLETED"
     eventually(lambda: app.stores.workers.list_alive()[0].contexts == 0)
     assert not app.stores.redis.zcard("dr:leases")

@@ -148,7 +148,7 @@ def test_a_long_poll_returns_on_a_change(app: AppClient, path: str) -> None:
     thread = threading.Thread(target=wait)
     thread.start()
     app.stores.jobs.cancel(job_id)
-    thread.join(10)
+    thread.join(60)
 
     assert not thread.is_alive()
     assert ("FAILED", seq + 1) == (responses[0]["status"], responses[0]["seq"])
@@ -171,7 +171,7 @@ def test_a_long_poll_ends_when_its_key_is_revoked(app: AppClient, path: str) -> 
     thread.start()
     eventually(lambda: app.stores.notifier._waiting._signals)
     ApiKeys(app.stores.engine, app.stores.clock, app.stores.owner_key).revoke(caller.id)
-    thread.join(30)
+    thread.join(60)
 
     assert [response.status_code for response in responses] == [401]
     assert "a lake" not in responses[0].get_data(as_text=True)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from ops.infra.settings import Settings
+from tests.conftest import TIMEOUT_S
 from tests.integration.conftest import AppClient, close_app, open_app, serve_app
 from tests.support.event_streams import KEY_HEADERS
 from tests.support.model_files import write_safetensors
@@ -42,7 +43,7 @@ def test_a_requested_scan_is_followed(library: AppClient) -> None:
     """Both URLs work; a later client resumes after its last event."""
     with serve_app(library.client.application) as base_url:
         url = f"{base_url}/api/v1/library/scan/events"
-        with httpx.stream("GET", url, headers=KEY_HEADERS, trust_env=False) as response:
+        with httpx.stream("GET", url, headers=KEY_HEADERS, timeout=TIMEOUT_S, trust_env=False) as response:
             lines = response.iter_lines()
             assert next(lines).startswith("retry:")
             scan_id = library.post("/api/v1/scan", json={"full": True}).json["id"]
@@ -52,7 +53,9 @@ def test_a_requested_scan_is_followed(library: AppClient) -> None:
         indexer.stop()
         assert (done["files"], done["read"]) == (1, 1)
         assert library.get("/api/v1/library/scan").json["id"] == scan_id
-        with httpx.stream("GET", url, headers=KEY_HEADERS | {"Last-Event-ID": "0-0"}, trust_env=False) as response:
+        with httpx.stream(
+            "GET", url, headers=KEY_HEADERS | {"Last-Event-ID": "0-0"}, timeout=TIMEOUT_S, trust_env=False
+        ) as response:
             assert next(parse_events(response.iter_lines()))["id"] == "boot"
 
 
@@ -69,9 +72,9 @@ def test_the_stream_ends_when_the_key_is_revoked(library: AppClient) -> None:
     key = library.stores.api_keys.create("bob")
     with serve_app(library.client.application) as base_url:
         url = f"{base_url}/api/v1/library/scan/events"
-        with httpx.stream("GET", url, headers={"x-api-key": key}, trust_env=False) as response:
+        with httpx.stream("GET", url, headers={"x-api-key": key}, timeout=TIMEOUT_S, trust_env=False) as response:
             lines = response.iter_lines()
             assert next(lines).startswith("retry:")
             library.stores.api_keys.revoke(key.split("_")[1])
             assert not [line for line in lines if line.startswith("data")]
-        assert httpx.get(url, headers={"x-api-key": key}, trust_env=False).status_code == 401
+        assert httpx.get(url, headers={"x-api-key": key}, timeout=TIMEOUT_S, trust_env=False).status_code == 401

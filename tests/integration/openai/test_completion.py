@@ -177,7 +177,9 @@ def test_streams_have_heartbeats_and_end_with_an_error(
     """The package ignores the heartbeats, and raises the error that ends the stream."""
     monkeypatch.setattr(api.jobs.completion, "HEARTBEAT_S", 0.05)
     body = ENDLESS | {"stream": True}
-    with httpx.stream("POST", f"{app_url}{PATH}", json=body, headers=KEY_HEADERS, trust_env=False) as response:
+    with httpx.stream(
+        "POST", f"{app_url}{PATH}", json=body, headers=KEY_HEADERS, timeout=TIMEOUT_S, trust_env=False
+    ) as response:
         lines = response.iter_lines()
         assert ": keep-alive" in lines
         app.delete(f"/api/v1/jobs/{response.headers['x-darkroom-jobs']}")
@@ -233,7 +235,9 @@ def is_cancelled(app: AppClient, job_id: str) -> bool:
 def test_a_client_that_waits_keeps_its_job(app: AppClient, app_url: str) -> None:
     """Asking for the cancellation changes nothing for a client that stays, and the watch over it ends."""
     headers = {"x-api-key": API_KEY, "X-Darkroom-Cancel-On-Disconnect": "true"}
-    answer = httpx.post(f"{app_url}{PATH}", json={"prompt": "a harbour"}, headers=headers, trust_env=False)
+    answer = httpx.post(
+        f"{app_url}{PATH}", json={"prompt": "a harbour"}, headers=headers, timeout=TIMEOUT_S, trust_env=False
+    )
 
     assert answer.status_code == 200
     named: Callable[[], list[str]] = lambda: [thread.name for thread in threading.enumerate()]  # noqa: E731

@@ -12,7 +12,7 @@ import openai
 import pytest
 from PIL import Image
 
-from tests.conftest import API_KEY
+from tests.conftest import API_KEY, TIMEOUT_S
 from tests.integration.openai.conftest import Server
 from tests.support.images import draw_image, encode
 from tests.support.node_packages import install_node_packages, run_node
@@ -77,7 +77,7 @@ def test_python_makes_pictures(server: Server, client: openai.OpenAI) -> None:
     assert linked.data
     assert linked.data[0].b64_json is None
     address = server.own_url(linked.data[0].url or "")
-    assert open_image(httpx.get(address, trust_env=False).content) == ("WEBP", (256, 256))
+    assert open_image(httpx.get(address, timeout=TIMEOUT_S, trust_env=False).content) == ("WEBP", (256, 256))
 
 
 def test_python_streams_partial_images(client: openai.OpenAI) -> None:
@@ -107,7 +107,7 @@ def test_python_edits_pictures(server: Server, client: openai.OpenAI) -> None:
 
     assert answer.data
     assert decode(answer.data[0].b64_json) == PHOTO + b"!"
-    mask = httpx.get(f"{server.url}/{raw.headers['x-darkroom-jobs']}/2", trust_env=False).content
+    mask = httpx.get(f"{server.url}/{raw.headers['x-darkroom-jobs']}/2", timeout=TIMEOUT_S, trust_env=False).content
     with Image.open(io.BytesIO(mask[:-1])) as image:
         drawn = image.convert("RGB")
     assert (drawn.size, drawn.getpixel((10, 10)), drawn.getpixel((90, 10))) == ((96, 64), (255,) * 3, (0,) * 3)
@@ -118,7 +118,7 @@ def test_python_edits_pictures(server: Server, client: openai.OpenAI) -> None:
 def test_python_edits_several_pictures(server: Server, client: openai.OpenAI) -> None:
     """Each goes to an input of its own; a site with fewer refuses them."""
     raw = client.images.with_raw_response.edit(model="pair", image=[PHOTO, OTHER], prompt=PROMPT)
-    second = httpx.get(f"{server.url}/{raw.headers['x-darkroom-jobs']}/2", trust_env=False).content
+    second = httpx.get(f"{server.url}/{raw.headers['x-darkroom-jobs']}/2", timeout=TIMEOUT_S, trust_env=False).content
     with pytest.raises(openai.BadRequestError, match="pictures has no such input") as caught:
         client.images.edit(model="pictures", image=[PHOTO, OTHER], prompt=PROMPT)
 
@@ -176,7 +176,10 @@ def test_node_makes_and_edits_pictures(server: Server, tmp_path: Path) -> None:
 
     assert "studio" in seen["models"]
     assert open_image(decode(seen["picture"])) == ("PNG", (256, 256))
-    assert open_image(httpx.get(server.own_url(seen["link"]), trust_env=False).content)[1] == (256, 256)
+    assert open_image(httpx.get(server.own_url(seen["link"]), timeout=TIMEOUT_S, trust_env=False).content)[1] == (
+        256,
+        256,
+    )
     assert seen["types"] == ["image_generation.partial_image", "image_generation.completed"]
     assert open_image(decode(seen["streamed"])) == ("PNG", (256, 256))
     assert [decode(text) for text in seen["edited"]] == [PHOTO + b"!", PHOTO + b"!"]

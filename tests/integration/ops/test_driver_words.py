@@ -11,11 +11,11 @@ from ops.cli.main import main
 from ops.infra.database import open_database
 from ops.infra.logging import describe_error
 from ops.infra.settings import Settings
+from ops.processes.web_command import free_port
 from schemas.errors import Unavailable
 from stores.media import Media
 from stores.redis.client import open_client
 from stores.sql.database import Database
-from tests.conftest import free_port
 from tests.integration.conftest import close_app, open_app
 from tests.support.s3_server import serve_s3
 

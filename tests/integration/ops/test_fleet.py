@@ -20,7 +20,8 @@ from cryptography.fernet import Fernet
 
 from ops.infra.database import migrate
 from ops.infra.settings import ROOT, next_database
-from tests.conftest import API_KEY, eventually, free_port
+from ops.processes.web_command import free_port
+from tests.conftest import API_KEY, eventually
 from tests.integration.redis.test_redis_check import ready_server
 from tests.support.pgbouncer import serve_pooled
 from tests.support.s3_server import serve_s3
@@ -28,7 +29,7 @@ from tests.support.s3_server import serve_s3
 ROLES = ("web", "worker", "background", "clock")
 # No folder can be made there, not even by root.
 NO_FOLDER = "/proc/darkroom"
-START_TIMEOUT_S, STOP_TIMEOUT_S = 90, 30
+START_TIMEOUT_S, STOP_TIMEOUT_S = 90, 60
 QUICK, SLOW = {"width": 256, "height": 256, "steps": 4}, {"width": 768, "height": 768, "steps": 40}
 
 
@@ -56,7 +57,7 @@ class Deployment:
 
     def client(self) -> httpx.Client:
         """A client with the owner's key."""
-        return httpx.Client(base_url=self.url, headers={"x-api-key": API_KEY}, timeout=30, trust_env=False)
+        return httpx.Client(base_url=self.url, headers={"x-api-key": API_KEY}, timeout=60, trust_env=False)
 
     def is_ready(self) -> bool:
         """Whether a worker is ready."""

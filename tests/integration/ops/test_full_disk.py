@@ -51,7 +51,6 @@ def health(app: AppClient) -> dict[str, Any]:
     return report
 
 
-@pytest.mark.timeout(240)
 def test_a_full_disk_is_reported_and_loses_nothing(base_settings: Settings) -> None:
     """Submissions are refused clearly, accepted jobs wait, and all of it works again once there is room."""
     with mount_small_disk() as folder, start_deployment(base_settings, folder, log_level="info") as running:

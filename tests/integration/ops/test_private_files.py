@@ -13,7 +13,8 @@ import pytest
 
 from ops.infra.files.private_files import prepare_data_folder, restrict_stored_files
 from ops.infra.settings import ROOT, Settings
-from tests.conftest import API_KEY, answers_http, eventually, free_port
+from ops.processes.web_command import free_port
+from tests.conftest import API_KEY, answers_http, eventually
 from tests.integration.conftest import close_app, open_app
 
 MEDIA_KEY = "pictures/ab/cd"
@@ -130,4 +131,4 @@ def test_up_creates_private_files(tmp_path: Path) -> None:
         assert {"redis.sock", "redis.log", "appendonlydir"} <= {path.name for path in folder.iterdir()}
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)

@@ -45,7 +45,7 @@ def run_receiver(settings: Settings, prefetch: int = 2) -> Iterator[Receiver]:
         yield receiver
     finally:
         receiver.go_on.set()
-        receiver.worker.stop(timeout=10_000)
+        receiver.worker.stop(timeout=60_000)
         receiver.broker.client.close()
 
 

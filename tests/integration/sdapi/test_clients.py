@@ -187,7 +187,7 @@ def test_the_package_interrupts(client: WebUIApi) -> None:
     thread.start()
     shown = eventually(lambda: (progress := watcher.get_progress())["current_image"] and progress)
     assert watcher.interrupt() == {}
-    thread.join(30)
+    thread.join(60)
 
     assert shown["state"]["job_count"] == 8
     assert 0 < shown["progress"] < 1

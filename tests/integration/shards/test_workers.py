@@ -147,7 +147,7 @@ def test_a_worker_runs_the_jobs_of_every_server(installation: Installation) -> N
         eventually(lambda: are_done(installation, 1, others))
 
         installation.processes[0].start()
-        eventually(lambda: are_done(installation, 0, lost), timeout_s=60)
+        eventually(lambda: are_done(installation, 0, lost))
         after = submit(installation, 0, 2)
         eventually(lambda: are_done(installation, 0, after))
     assert get_event_loop_thread() is None

@@ -14,11 +14,12 @@ from PIL import Image
 from playwright.async_api import BrowserContext, StorageState
 
 from ops.infra.settings import ROOT
+from ops.processes.web_command import free_port
 from schemas.images.input_images import InputFile
 from schemas.jobs.job import GeneratedImage, JobRequest, Progress
 from schemas.sites.recipe import Recipe
 from stores.sites.recipes import Recipes
-from tests.conftest import eventually, free_port
+from tests.conftest import TIMEOUT_S, eventually
 from tests.support.fake_site import serve_fake_site
 from tests.support.programs.rendering import is_image_of
 from tests.support.shared_browser import shared_browser
@@ -56,7 +57,7 @@ def fake_site() -> Iterator[str]:
 
 def _answers(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/weights/", trust_env=False).status_code == 200
+        return httpx.get(f"{address}/weights/", timeout=TIMEOUT_S, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 

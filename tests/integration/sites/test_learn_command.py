@@ -84,8 +84,8 @@ def test_learn_never_guesses_in_silence(
     tmp_path: Path, pages: str, name: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What cannot be told is said, and nothing is written."""
-    monkeypatch.setitem(os.environ, "JOB_DEADLINE_S", "5")
-    monkeypatch.setattr(page_survey, "FIELDS_TIMEOUT_S", 5.0)
+    monkeypatch.setitem(os.environ, "JOB_DEADLINE_S", "8")
+    monkeypatch.setattr(page_survey, "FIELDS_TIMEOUT_S", 8.0)
     code, printed = run_sites_command(tmp_path, "learn", f"{pages}/{name}")
 
     assert code == 1, printed

@@ -14,12 +14,13 @@ from PIL import Image
 from playwright.async_api import BrowserContext
 
 from ops.infra.settings import ROOT
+from ops.processes.web_command import free_port
 from schemas.errors import ChoiceNotFound
 from schemas.images.input_images import InputFile
 from schemas.jobs.job import JobRequest
 from schemas.sites.recipe_schema import load_recipe
 from stores.sites.recipes import Recipes
-from tests.conftest import eventually, free_port
+from tests.conftest import TIMEOUT_S, eventually
 from tests.integration.sites.conftest import START_TIMEOUT_S, drive, run_attempt, run_in_browser
 from tests.integration.sites.test_recipe_tools import run_sites_command
 from tests.support.programs.gradio_layouts import LAYOUTS
@@ -83,7 +84,7 @@ def layouts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def _answers(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/interface/config", trust_env=False).status_code == 200
+        return httpx.get(f"{address}/interface/config", timeout=TIMEOUT_S, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -163,7 +164,7 @@ def test_the_stop_button_of_an_app_is_used(layouts: str) -> None:
         return await driver.stop_program()
 
     assert run_in_browser(cancel) == STOPPED
-    steps = eventually(lambda: httpx.get(f"{layouts}/stopped", trust_env=False).json())
+    steps = eventually(lambda: httpx.get(f"{layouts}/stopped", timeout=TIMEOUT_S, trust_env=False).json())
     assert max(steps) < 50
 
 

@@ -14,13 +14,14 @@ import trustme
 from standardwebhooks import Webhook
 
 from ops.infra.settings import Settings
+from ops.processes.web_command import free_port
 from schemas.errors import Unavailable
 from schemas.webhooks.retry_policy import DISABLE_AFTER_S
 from schemas.webhooks.subscriptions import Delivery, DeliveryState, NewDelivery, Subscription
 from stores import Stores, open_stores
 from stores.redis.keys import OUTBOX
 from stores.webhooks.deliveries import Deliveries, DeliveryOutcome
-from tests.conftest import FakeClock, eventually, free_port
+from tests.conftest import FakeClock, eventually
 from tests.integration.conftest import AppClient, FakeWorker, close_app, open_app
 from tests.support.webhook_receiver import CannedResponse, ReceivedRequest, WebhookReceiver, run_receiver
 from workers.clock.sweeper import Sweeper

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ops.infra.settings import Settings
+from ops.processes.web_command import free_port
 from schemas.errors import Unavailable
 from schemas.gallery.assets import Asset
 from schemas.gallery.collections import NewCollection
@@ -14,7 +15,7 @@ from stores import Stores
 from stores.gallery.events import EventQueue
 from stores.redis.client import open_client
 from stores.webhooks.gallery_events import GalleryEventPublisher
-from tests.conftest import eventually, free_port
+from tests.conftest import eventually
 from tests.integration.conftest import AppClient, close_app, open_app
 from tests.support.webhook_receiver import run_receiver
 from workers.webhooks.dispatcher import WebhookDispatcher

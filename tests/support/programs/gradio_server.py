@@ -16,6 +16,7 @@ from ops.infra.settings import ROOT
 from ops.processes.stopping.parent_death import set_parent_death_signal
 from ops.processes.web_command import free_port
 from ops.testbed.stack import wait_until
+from tests.conftest import TIMEOUT_S
 from tests.support.programs.environments import create_environment
 
 # Importing a version of Gradio takes seconds, and minutes on a machine that does much else.
@@ -53,7 +54,7 @@ class GradioServer:
         return list(finished[-1]["hashes"]) if finished else []
 
     def _read_log(self) -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = httpx.get(f"{self.url}/log", trust_env=False).json()
+        entries: list[dict[str, Any]] = httpx.get(f"{self.url}/log", timeout=TIMEOUT_S, trust_env=False).json()
         return entries
 
     def _command(self, command: str) -> None:
@@ -66,7 +67,7 @@ class GradioServer:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/log", trust_env=False).is_success
+            return httpx.get(f"{self.url}/log", timeout=TIMEOUT_S, trust_env=False).is_success
         except httpx.HTTPError:
             return False
 

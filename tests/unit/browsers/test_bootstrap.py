@@ -145,7 +145,7 @@ def test_the_script_reports_a_failed_installation_to_the_command(
         path.chmod(0o755)
     environment = {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     process = subprocess.run(
-        ["sh", script, "up"], env=environment, capture_output=True, text=True, timeout=20, check=False
+        ["sh", script, "up"], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
 
     assert (process.returncode, process.stdout if process.returncode == 0 else None) == expected
@@ -302,7 +302,7 @@ def test_pips_do_not_outlive_the_guard(alive: int, tmp_path: Path, number: int, 
     pid = int(eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
     process.send_signal(number)
 
-    assert process.wait(20) == code
+    assert process.wait(60) == code
     with (tmp_path / bootstrap.GUARD).open() as guard:
         if number == signal.SIGKILL:
             with pytest.raises(BlockingIOError):

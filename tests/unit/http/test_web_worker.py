@@ -12,7 +12,7 @@ from gunicorn.http.body import LengthReader
 
 from ops.processes.gunicorn_worker import WebWorker
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 ANSWER = SimpleNamespace(status="200 OK", headers=[("Content-Length", "2")], body=b"{}")
 
 

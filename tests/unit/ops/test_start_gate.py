@@ -47,7 +47,7 @@ def test_a_process_waits_until_the_gate_opens() -> None:
     gate.open()
     late = start(gate)
 
-    assert [process.communicate(timeout=30)[0] for process in (early, late)] == [
+    assert [process.communicate(timeout=60)[0] for process in (early, late)] == [
         "passed False\n",
         "loaded True\npassed False\n",
     ]
@@ -61,9 +61,9 @@ def test_greenlets_run_while_a_process_waits() -> None:
     assert [process.stdout.readline() for _ in range(2)] == ["loaded True\n", "meanwhile\n"]
 
     gate.open()
-    assert process.communicate(timeout=30)[0] == "passed False\n"
+    assert process.communicate(timeout=60)[0] == "passed False\n"
 
 
 def test_without_a_gate_nothing_waits() -> None:
     """Processes that no supervisor has started check their settings themselves."""
-    assert start(None).communicate(timeout=30)[0] == "loaded False\npassed False\n"
+    assert start(None).communicate(timeout=60)[0] == "loaded False\npassed False\n"

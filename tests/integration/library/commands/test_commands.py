@@ -59,7 +59,7 @@ def test_watch_indexes_until_sigterm(lib: LibraryUnderTest) -> None:
         write_safetensors(lib.folder / "new" / "a.safetensors")
         eventually(lambda: [model.name for model in lib.models("is:hashed")] == ["a"])
         process.terminate()
-        assert process.wait(30) == 143
+        assert process.wait(60) == 143
     assert lib.library.maintenance.acquire_lease("scanning", "another process")
 
 

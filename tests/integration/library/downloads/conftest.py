@@ -17,9 +17,9 @@ import pytest
 
 from api.library.sendfile_body import FileBody
 from ops.infra.settings import ROOT, Settings
-from ops.processes.web_command import gunicorn_command
+from ops.processes.web_command import free_port, gunicorn_command
 from stores.library.safe_open import open_within
-from tests.conftest import API_KEY, TIMEOUT_S, eventually, free_port
+from tests.conftest import API_KEY, TIMEOUT_S, eventually
 
 MIB = 1024 * 1024
 

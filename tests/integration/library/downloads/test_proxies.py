@@ -38,7 +38,7 @@ def test_files_are_encrypted_over_tls(base_settings: Settings, tmp_path: Path) -
     options = f"--certfile={tmp_path}/server.pem --keyfile={tmp_path}/server.pem"
     with (
         serve_files(base_settings, root, tmp_path, GUNICORN_CMD_ARGS=options) as server,
-        httpx.Client(verify=context, trust_env=False) as client,
+        httpx.Client(verify=context, timeout=TIMEOUT_S, trust_env=False) as client,
     ):
         url = server.url("large").replace("http:", "https:")
         assert client.get(url, timeout=TIMEOUT_S).content == content

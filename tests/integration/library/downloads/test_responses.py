@@ -18,7 +18,7 @@ def test_a_file_is_sent_with_its_headers(server: Server) -> None:
     """They have validators, digest, name and length, and keep browsers from opening the file."""
     stat = (server.root / "small.safetensors").stat()
     plain = server.get("small.safetensors")
-    hashed = httpx.get(f"{server.url('small.safetensors')}?sha256={SHA256.upper()}", trust_env=False)
+    hashed = httpx.get(f"{server.url('small.safetensors')}?sha256={SHA256.upper()}", timeout=TIMEOUT_S, trust_env=False)
 
     assert (plain.status_code, plain.content) == (200, CONTENT)
     assert plain.headers["ETag"] == f'"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ino}"'

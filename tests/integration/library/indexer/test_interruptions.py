@@ -83,7 +83,7 @@ def test_a_long_scan_is_interrupted_without_errors(library: IndexedLibrary, monk
 
     def slow(self: Any, file: Any) -> Any:
         reading.set()
-        stopping.wait(30)
+        stopping.wait(60)
         return read(self, file)
 
     scan_id = library.stores.scan_requests.request(full=False)
@@ -92,12 +92,12 @@ def test_a_long_scan_is_interrupted_without_errors(library: IndexedLibrary, monk
         patch.setattr(indexer.Scan, "_read_file", slow)
         library_indexer = LibraryIndexer(library.stores)
         library_indexer.start()
-        assert reading.wait(30)
+        assert reading.wait(60)
         stopping_thread = threading.Thread(target=library_indexer.stop)
         stopping_thread.start()
         eventually(library_indexer._stop_event.is_set)
         stopping.set()
-        stopping_thread.join(30)
+        stopping_thread.join(60)
         assert not stopping_thread.is_alive()
     assert library.names() == []
     assert not [entry for entry in logs if entry["log_level"] in ("warning", "error", "critical")]
@@ -119,7 +119,7 @@ def test_an_interrupted_request_is_answered_by_the_next_indexer(
 
         def slow(self: Any, file: Any) -> Any:
             reading.set()
-            stopping.wait(30)
+            stopping.wait(60)
             return read(self, file)
 
         patch.setattr(indexer.Scan, "_read_file", slow)
@@ -127,12 +127,12 @@ def test_an_interrupted_request_is_answered_by_the_next_indexer(
         library.write_model("a.safetensors")
         after = library.stores.scan_requests.last_event_id()
         scan_id = library.stores.scan_requests.request(full=True)
-        assert reading.wait(30)
+        assert reading.wait(60)
         stopping_thread = threading.Thread(target=library_indexer.stop)
         stopping_thread.start()
         eventually(library_indexer._stop_event.is_set)
         stopping.set()
-        stopping_thread.join(30)
+        stopping_thread.join(60)
     with running_indexer(library.stores):
         events = library.collect_events(after, lambda event: event["id"] == scan_id and event["state"] == "done")
     assert events[-1]["read"] == 1

@@ -18,9 +18,10 @@ from playwright.async_api import BrowserContext
 
 from ops.infra.settings import ROOT
 from ops.processes.stopping.parent_death import set_parent_death_signal
+from ops.processes.web_command import free_port
 from schemas.jobs.job import JobRequest
 from schemas.sites.recipe import Recipe
-from tests.conftest import TIMEOUT_S, eventually, free_port
+from tests.conftest import TIMEOUT_S, eventually
 from tests.integration.sites.conftest import AttemptResult, drive
 from tests.support.programs.gradio_server import GRADIO_VERSIONS, GradioServer, run_gradio_server
 from tests.support.shared_browser import shared_browser
@@ -50,11 +51,11 @@ class ProgramServer:
 
     def get(self, path: str) -> httpx.Response:
         """Send a GET request."""
-        return httpx.get(f"{self.url}{path}", trust_env=False)
+        return httpx.get(f"{self.url}{path}", timeout=TIMEOUT_S, trust_env=False)
 
     def post(self, path: str, **body: Any) -> None:
         """Send a POST request."""
-        httpx.post(f"{self.url}{path}", json=body, trust_env=False).raise_for_status()
+        httpx.post(f"{self.url}{path}", json=body, timeout=TIMEOUT_S, trust_env=False).raise_for_status()
 
 
 @contextmanager
@@ -82,7 +83,7 @@ def run_server(module: str, log: Path, names: tuple[str, ...], ports: tuple[int,
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, trust_env=False).status_code == 200
+        return httpx.get(url, timeout=TIMEOUT_S, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -13,10 +13,10 @@ from PIL import Image
 from playwright.async_api import Browser
 
 from ops.infra.settings import SHIPPED_RECIPES
+from ops.processes.web_command import free_port
 from schemas.errors import SiteFailed, SiteRefused, SiteUnavailable
 from schemas.images.input_images import InputFile
 from schemas.sites.recipe import DocumentSpec, InputSpec, Recipe, Step
-from tests.conftest import free_port
 from tests.integration.sites.conftest import run_attempt, shipped_recipe
 from tests.integration.sites.programs.attempts import (
     attempt,

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from playwright.async_api import Browser
 
+from ops.processes.web_command import free_port
 from schemas.errors import ChoiceNotFound, SiteFailed, SiteRefused, SiteUnavailable
 from schemas.jobs.job import JobRequest
-from tests.conftest import free_port
 from tests.integration.sites.conftest import AttemptResult, drive, shipped_recipe
 from tests.integration.sites.programs.attempts import (
     attempt,

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 
 from ops.infra.settings import ROOT
-from tests.conftest import eventually, free_port
+from ops.processes.web_command import free_port
+from tests.conftest import TIMEOUT_S, eventually
 from tests.support.programs.environments import create_environment
 
 START_TIMEOUT_S = 90.0
@@ -30,11 +31,11 @@ def run_gradio_module(version: str, module: str, folder: Path, *args: str) -> It
         yield address
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def _answers(address: str) -> bool:
     try:
-        return httpx.get(f"{address}config", trust_env=False).status_code == 200
+        return httpx.get(f"{address}config", timeout=TIMEOUT_S, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
