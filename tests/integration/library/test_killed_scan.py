@@ -3,25 +3,42 @@
 import json
 import os
 import shutil
+import signal
 import sqlite3
-import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
 
+import psutil
 import pytest
 
 from ops.infra.clock import SystemClock
 from ops.infra.database import migrate, open_database
 from ops.infra.settings import ROOT
 from stores.library import Library
-from tests.conftest import TIMEOUT_S, eventually
+from tests.conftest import eventually
 from tests.support.model_files import civitai_model, write_safetensors
 from workers.library.scanner.scan import Scan, ScanProgress, ScanScope
 
 FILES = 800
-# How many files the index has when the scan is killed.
-KILL_AT_FILES = (0, 50, 300, 550, 799)
+# How many files the index has when the scan is killed. A scan writes first a small batch, then large ones.
+KILL_AT_FILES = (0, 50, 100, 150, 400, 450, 700, 799)
+# Loads the code of the command once, and forks for each line of stdin.
+SCANNER = """
+import os, sys
+import workers.library.cli.commands
+from ops.cli.main import main
+for _line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        main(["library", "scan"])
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
+"""
 IDS = ("id", "model_id", "version_id", "file_id", "hero_image")
 TIMES = ("first_seen", "missing_since", "found_at", "created_at", "hashed_at")
 TABLES = ("models", "details", "tags", "versions", "claims", "files", "images", "problems", "edits", "hashes")
@@ -65,20 +82,34 @@ def _release_lock(data: Path) -> None:
     connection.close()
 
 
-def kill_scan(folder: Path, data: Path, query: str, min_count: int) -> None:
+@contextmanager
+def scanner(folder: Path, data: Path) -> Iterator[Popen[str]]:
+    """Run a process that begins a scan for each line."""
+    command = [sys.executable, "-c", SCANNER]
+    with Popen(
+        command, env=environment(folder, data), cwd=ROOT, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True
+    ) as process:
+        yield process
+        process.communicate()
+
+
+def kill_scan(process: Popen[str], data: Path, query: str, min_count: int) -> None:
     """Start a scan and kill it once the count that ``query`` returns is reached."""
     _release_lock(data)
-    command = [sys.executable, "-m", "ops", "library", "scan"]
-    with subprocess.Popen(command, env=environment(folder, data), cwd=ROOT, stderr=subprocess.DEVNULL) as process:
-        connection = sqlite3.connect(data / "darkroom.sqlite3")
-        # The scan has started once it holds the lock.
-        started = "SELECT count(*) FROM library_leases"
-        eventually(lambda: connection.execute(started).fetchone()[0] == 1)
-        eventually(lambda: connection.execute(query).fetchone()[0] >= min_count or process.poll() is not None)
-        process.kill()
-        process.wait(TIMEOUT_S)
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        connection.close()
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write("\n")
+    process.stdin.flush()
+    pid = int(process.stdout.readline())
+    connection = sqlite3.connect(data / "darkroom.sqlite3")
+    # The scan has started once it holds the lock.
+    eventually(lambda: connection.execute("SELECT count(*) FROM library_leases").fetchone()[0] == 1)
+    eventually(lambda: connection.execute(query).fetchone()[0] >= min_count or not psutil.pid_exists(pid))
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    assert process.stdout.readline() == "ended\n"
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
 
 
 def state(data: Path) -> dict[str, list[str]]:
@@ -121,19 +152,20 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_killed_scans_leave_a_consistent_index(template: Path, tmp_path: Path) -> None:
-    """Scans are killed at five points, each continuing the previous one; then again after a rename."""
+    """Scans are killed at eight points, each continuing the previous one; then again after a rename."""
     folder = template / "models"
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for data in (whole, broken):
         shutil.copytree(template / "empty", data)
     assert scan(folder, whole).counts.added == FILES
-    for files in KILL_AT_FILES:
-        kill_scan(folder, broken, "SELECT count(*) FROM library_files", files)
-    scan(folder, broken)
-    assert state(broken) == state(whole)
-    assert scan(folder, broken).read == 0
-    _rename(folder)
-    kill_scan(folder, broken, "SELECT count(*) FROM library_files WHERE name LIKE 'moved%'", 300)
+    with scanner(folder, broken) as process:
+        for files in KILL_AT_FILES:
+            kill_scan(process, broken, "SELECT count(*) FROM library_files", files)
+        scan(folder, broken)
+        assert state(broken) == state(whole)
+        assert scan(folder, broken).read == 0
+        _rename(folder)
+        kill_scan(process, broken, "SELECT count(*) FROM library_files WHERE name LIKE 'moved%'", 300)
     for data in (whole, broken):
         scan(folder, data)
     assert state(broken) == state(whole)
