@@ -12,7 +12,7 @@ from pathlib import Path
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request, TextMessage
 
-from ops.testbed.page_server import serve_in_thread
+from ops.testbed.page_server import page_recipe, serve_in_thread
 
 PAGE = Path(__file__).with_suffix(".html")
 CALM = "calm"
@@ -21,19 +21,6 @@ KINDS = (
     *("dialogs", "canvases", "dom", "wasm", "workers"),
 )
 BLOCK = b"x" * 1_000_000
-RECIPE = """
-title = "Flooding site: {kind}"
-description = "Exhausts what it runs on."
-url = "{url}?kind={kind}"
-consent = {{ownership = "own"}}
-limits = {{concurrency = 0, min_interval_s = 0, daily = 0}}
-steps = [
-  {{type = "navigate", url = "{{{{url}}}}"}},
-  {{type = "change", selectors = ["#prompt"], value = "{{{{prompt}}}}"}},
-  {{type = "click", selectors = ["#go"], submits = true}},
-]
-observe = {{progress = {{selectors = ["#progress"]}}, done = {{selectors = ["#result"]}}}}
-"""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -99,7 +86,8 @@ def run_flooding_site() -> Iterator[str]:
 
 def recipe(url: str, kind: str) -> str:
     """Return the recipe of one kind of page as TOML."""
-    return RECIPE.format(kind=kind, url=url)
+    description = "Exhausts what it runs on."
+    return page_recipe(f"Flooding site: {kind}", description, f"{url}?kind={kind}", "progress")
 
 
 def write_recipes(folder: Path, url: str, kinds: tuple[str, ...] = KINDS) -> None:

@@ -1,4 +1,4 @@
-"""Runs an HTTP server of a testbed in a thread."""
+"""Pages of a testbed: an HTTP server in a thread, and the recipe of a page with a prompt and a button."""
 
 import threading
 from collections.abc import Iterator
@@ -6,6 +6,19 @@ from contextlib import contextmanager
 from socketserver import BaseServer
 
 POLL_INTERVAL_S = 0.05
+RECIPE = """
+title = "{title}"
+description = "{description}"
+url = "{url}"
+consent = {{ownership = "own"}}
+limits = {{concurrency = 0, min_interval_s = 0, daily = 0}}
+steps = [
+  {{type = "navigate", url = "{{{{url}}}}"}},
+  {{type = "change", selectors = ["#prompt"], value = "{{{{prompt}}}}"}},
+  {{type = "click", selectors = ["#go"], submits = true}},
+]
+observe = {{{observed} = {{selectors = ["#{observed}"]}}, done = {{selectors = ["#result"]}}}}
+"""
 
 
 @contextmanager
@@ -19,3 +32,8 @@ def serve_in_thread(server: BaseServer) -> Iterator[None]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def page_recipe(title: str, description: str, url: str, observed: str) -> str:
+    """Return the recipe of a page as TOML; the page shows ``observed``, ``preview`` or ``progress``, and the result."""
+    return RECIPE.format(title=title, description=description, url=url, observed=observed)

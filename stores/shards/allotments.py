@@ -39,7 +39,7 @@ from stores.shards.division import (
     max_parts,
     raise_within,
 )
-from stores.shards.looks import ServerLook, SiteLook, decode_site
+from stores.shards.looks import Lowering, ServerLook, ServerState, SiteLook, decode_site, last_visits
 from stores.shards.lost_servers import DAY_MS, PART_TTL_S, LostServers
 from stores.shards.placement import Shards
 from stores.shards.site_states import SiteStates
@@ -174,8 +174,8 @@ class Allotter:
         *,
         last: Mapping[str, tuple[int, int]],
         wake: bool,
-    ) -> tuple[int, dict[str, tuple[int, int, int]]] | None:
-        """Send parts; return the open jobs, and of each site the running jobs, nextAt and the day's starts."""
+    ) -> ServerState | None:
+        """Send parts; return what the server has then."""
         sent, at_s, stores = self._lost.sent[number], self._monotonic(), self._servers.members[number]
         now_ms = stores.clock.now_ms()
         before = sent.parts
@@ -229,8 +229,8 @@ class Allotter:
             number: {name: current[number].get(name, NO_PART).lowered_to(part) for name, part in parts.items()}
             for number, parts in targets.items()
         }
-        used, last, answering = self._lower(looks, current, lowered, rooms)
-        self._raise(looks, targets, lowered, rooms, used=used, last=last, answering=answering, limits=limits)
+        lowering = self._lower(looks, current, lowered, rooms)
+        self._raise(looks, targets, rooms, lowering, limits)
 
     def _find_targets(self, name: str, limits: SiteLimits, looks: Mapping[int, ServerLook]) -> dict[int, Part]:
         """Return what each server should have of a site; nothing of one without limits."""
@@ -266,19 +266,8 @@ class Allotter:
         current: Mapping[int, Mapping[str, Part]],
         lowered: Mapping[int, Mapping[str, Part]],
         rooms: Mapping[int, int] | None,
-    ) -> tuple[dict[int, tuple[int, dict[str, int]]], dict[str, tuple[int, int]], list[int]]:
-        """Take from each server what is too much there.
-
-        Returns what each server that answers uses (room, jobs of each site), nextAt and the day's starts of each site,
-        and these servers.
-        """
-        states = {
-            number: (
-                look.open_jobs,
-                {name: (view.running, view.next_at, view.started) for name, view in look.sites.items()},
-            )
-            for number, look in looks.items()
-        }
+    ) -> Lowering:
+        """Take from each server what is too much there."""
         room_of = {number: min(look.room, rooms[number]) if rooms else look.room for number, look in looks.items()}
         to_lower = [
             number
@@ -287,93 +276,89 @@ class Allotter:
             or room_of[number] < look.room
         ]
 
-        def lower(number: int) -> tuple[int, dict[str, tuple[int, int, int]]] | None:
+        def lower(number: int) -> ServerState | None:
             return self._write(number, lowered[number], room_of[number], last={}, wake=False)
 
         answers = self._call_each(lower, to_lower)
-        states |= {number: answer for number, answer in answers.items() if answer}
+        states = {number: answers.get(number) or look.state() for number, look in looks.items()}
         answering = [number for number in looks if number not in to_lower or answers.get(number)]
         used = {}
-        last: dict[str, tuple[int, int]] = {}
         for number, (open_jobs, sites) in states.items():
             # What has not been confirmed is not lower yet.
-            is_sure, sent = number in answering, self._lost.sent[number]
+            is_sure = number in answering
             parts = lowered[number] if is_sure else current[number]
-            jobs = {name: max(part.permits, sites[name][0]) for name, part in parts.items()}
-            used[number] = max(room_of[number] if is_sure else looks[number].room, open_jobs), jobs
-            sent.running, sent.room = {name: state[0] for name, state in sites.items()}, looks[number].room
-            if is_sure:
-                sent.room = room_of[number]
-            sent.parts = sent.parts or dict(current[number])
-            for name, (_, next_at, started) in sites.items():
-                known = last.get(name, (0, 0))
-                last[name] = max(known[0], next_at), max(known[1], started)
-        return used, last, answering
+            room = room_of[number] if is_sure else looks[number].room
+            used[number] = (
+                max(room, open_jobs),
+                {name: max(each.permits, sites[name][0]) for name, each in parts.items()},
+            )
+            self._lost.record(number, current[number], room, {name: state[0] for name, state in sites.items()})
+        return Lowering(lowered, used, last_visits(sites for _, sites in states.values()), answering)
 
     def _raise(
         self,
         looks: Mapping[int, ServerLook],
         targets: Mapping[int, Mapping[str, Part]],
-        lowered: Mapping[int, Mapping[str, Part]],
         rooms: Mapping[int, int] | None,
-        *,
-        used: Mapping[int, tuple[int, Mapping[str, int]]],
-        last: dict[str, tuple[int, int]],
-        answering: list[int],
+        lowering: Lowering,
         limits: Mapping[str, SiteLimits],
     ) -> None:
         """Give to each server what the others leave, and renew what it has."""
-        parts: dict[int, dict[str, Part]] = {number: dict(lowered[number]) for number in answering}
+        parts: dict[int, dict[str, Part]] = {number: dict(lowering.parts[number]) for number in lowering.answering}
         for name, site_limits in limits.items():
-            if name not in targets[next(iter(looks))]:
-                continue
-            limit = site_limits.concurrency or UNLIMITED_JOBS
-            jobs = {number: each.get(name, 0) for number, (_, each) in used.items()}
-            # A site without a limit may run as many jobs on each server.
-            left = (
-                limit - self._lost.count_jobs(name, site_limits, looks)
-                if site_limits.concurrency
-                else limit * len(looks)
-            )
-            wanted = {number: targets[number][name].permits for number in answering}
-            raised = raise_within(left, jobs, wanted, answering)
-            has_turn = any(
-                (lowered[number][name] if number in answering else looks[number].sites[name].part).starts
-                for number in looks
-            )
-            for number in answering:
-                target, part = targets[number][name], lowered[number][name]
-                may_start = part.starts
-                if target.starts and not part.starts:
-                    is_taken = has_turn or self._lost.may_have_turn(name, site_limits, looks)
-                    may_start = not (name in self._has_turns and is_taken)
-                    self._lost.delay_visit(name, site_limits, looks, last)
-                permits = max(part.permits, jobs[number] + raised[number]) if raised[number] else part.permits
-                parts[number][name] = Part(permits, may_start)
-        room_of = self._raise_rooms(looks, rooms, used, answering)
-        self._send(looks, parts, lowered, room_of, last)
+            if name in targets[next(iter(looks))]:
+                wanted = {number: each[name] for number, each in targets.items()}
+                for number, part in self._raise_site(name, site_limits, looks, wanted, lowering).items():
+                    parts[number][name] = part
+        self._send(parts, lowering, self._raise_rooms(looks, rooms, lowering))
+
+    def _raise_site(
+        self,
+        name: str,
+        limits: SiteLimits,
+        looks: Mapping[int, ServerLook],
+        targets: Mapping[int, Part],
+        lowering: Lowering,
+    ) -> dict[int, Part]:
+        """Return what each server that answers gets of a site."""
+        answering, lowered = lowering.answering, lowering.parts
+        jobs = {number: each.get(name, 0) for number, (_, each) in lowering.used.items()}
+        # A site without a limit may run as many jobs on each server.
+        left = UNLIMITED_JOBS * len(looks)
+        if limits.concurrency:
+            left = limits.concurrency - self._lost.count_jobs(name, limits, looks)
+        raised = raise_within(left, jobs, {number: targets[number].permits for number in answering}, answering)
+        has_turn = any(
+            (lowered[number][name] if number in answering else looks[number].sites[name].part).starts
+            for number in looks
+        )
+        parts = {}
+        for number in answering:
+            part = lowered[number][name]
+            may_start = part.starts
+            if targets[number].starts and not part.starts:
+                is_taken = has_turn or self._lost.may_have_turn(name, limits, looks)
+                may_start = not (name in self._has_turns and is_taken)
+                self._lost.delay_visit(name, limits, looks, lowering.last)
+            permits = max(part.permits, jobs[number] + raised[number]) if raised[number] else part.permits
+            parts[number] = Part(permits, may_start)
+        return parts
 
     def _raise_rooms(
-        self,
-        looks: Mapping[int, ServerLook],
-        rooms: Mapping[int, int] | None,
-        used: Mapping[int, tuple[int, Any]],
-        answering: list[int],
+        self, looks: Mapping[int, ServerLook], rooms: Mapping[int, int] | None, lowering: Lowering
     ) -> dict[int, int | None]:
+        answering = lowering.answering
         if rooms is None:
             return dict.fromkeys(answering)
-        open_or_free = {number: each for number, (each, _) in used.items()}
+        open_or_free = {number: each for number, (each, _) in lowering.used.items()}
         raised = raise_within(self._limit - self._lost.count_room(self._limit, looks), open_or_free, rooms, answering)
         return {number: open_or_free[number] + raised[number] if raised[number] else None for number in answering}
 
     def _send(
-        self,
-        looks: Mapping[int, ServerLook],
-        parts: Mapping[int, Mapping[str, Part]],
-        lowered: Mapping[int, Mapping[str, Part]],
-        rooms: Mapping[int, int | None],
-        last: Mapping[str, tuple[int, int]],
+        self, parts: Mapping[int, Mapping[str, Part]], lowering: Lowering, rooms: Mapping[int, int | None]
     ) -> None:
+        lowered, last = lowering.parts, lowering.last
+
         def is_due(number: int) -> bool:
             has_changed = parts[number] != lowered[number] or rooms[number] is not None
             return has_changed or self._monotonic() - self._lost.sent[number].at_s > RENEW_INTERVAL_S

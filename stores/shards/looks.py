@@ -1,6 +1,6 @@
 """What a server says of the limits that several servers share."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +8,8 @@ from stores.shards.division import NO_PART, Part
 
 # In the order of ``look_at_allotments.lua``.
 CIRCUIT_FIELDS = ("openedAt", "retryAt", "delay", "failures", "code", "error")
+# The open jobs of a server, and of each site the running jobs, nextAt and the day's starts.
+ServerState = tuple[int, dict[str, tuple[int, int, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,24 @@ class ServerLook:
     room: int
     now_ms: int
     sites: Mapping[str, SiteLook]
+
+    def state(self) -> ServerState:
+        """Return what changes while parts are moved."""
+        return self.open_jobs, {name: (site.running, site.next_at, site.started) for name, site in self.sites.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Lowering:
+    """What is left after what is too much has been taken from each server.
+
+    ``parts`` are what the servers in ``answering`` have, ``used`` is what each server uses (room, jobs of each site),
+    and ``last`` has nextAt and the day's starts of each site.
+    """
+
+    parts: Mapping[int, Mapping[str, Part]]
+    used: Mapping[int, tuple[int, Mapping[str, int]]]
+    last: dict[str, tuple[int, int]]
+    answering: Sequence[int]
 
 
 @dataclass(slots=True)
@@ -70,3 +90,13 @@ def decode_site(row: list[Any]) -> SiteLook:
         wanted_at=int(wanted_at or 0),
         circuit=fields,
     )
+
+
+def last_visits(servers: Iterable[Mapping[str, tuple[int, int, int]]]) -> dict[str, tuple[int, int]]:
+    """Return nextAt and the day's starts of each site, the larger ones of what the servers have."""
+    last: dict[str, tuple[int, int]] = {}
+    for sites in servers:
+        for name, (_, next_at, started) in sites.items():
+            known = last.get(name, (0, 0))
+            last[name] = max(known[0], next_at), max(known[1], started)
+    return last

@@ -28,6 +28,11 @@ class LostServers:
         # What another process has sent ends as late as what is sent now.
         self.sent = [SentParts(None, None, monotonic()) for _ in range(servers)]
 
+    def record(self, number: int, parts: Mapping[str, Part], room: int, running: dict[str, int]) -> None:
+        """Record what a server that answers has: ``parts``, unless others were sent, room and running jobs."""
+        sent = self.sent[number]
+        sent.parts, sent.room, sent.running = sent.parts or dict(parts), room, running
+
     def conclude(self, limits: Mapping[str, SiteLimits], looks: Mapping[int, ServerLook]) -> None:
         """Find out what servers may have that have not answered since this process divides.
 

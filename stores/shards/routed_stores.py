@@ -39,19 +39,25 @@ class RoutedStores:
 
     def fields(self, number: int) -> dict[str, Any]:
         """Return the stores that replace those of one server, by field."""
+        return {
+            "clock": shared_clock([each.clock for each in self._own.members]),
+            **self._jobs(number),
+            **self._accounts(number),
+            **self._sites(number),
+            **self._events(number),
+        }
+
+    def _jobs(self, number: int) -> dict[str, Any]:
         own, client = self._own.members[number], self._own.clients[number]
         clock, settings, scripts = own.clock, own.settings, self._scripts[number]
         jobs = RoutedJobs(client, scripts, clock, settings, self._ids[number], places=self._places)
         results = RoutedResults(client, own.stored_results, self._each(lambda stores: stores.results), self._places)
-        sessions = RoutedSessions(client, clock, own.api_keys, self._each(lambda stores: stores.sessions))
+        copies = self._each(lambda stores: stores.job_copies)
         return {
-            "clock": shared_clock([each.clock for each in self._own.members]),
             "jobs": jobs,
             "results": results,
             "event_log": RoutedEventLog(client, self._each(lambda stores: stores.event_log), self._places),
-            "job_copies": RoutedJobCopies(
-                own.jobs, own.notifier, clock, self._each(lambda stores: stores.job_copies), self._places
-            ),
+            "job_copies": RoutedJobCopies(own.jobs, own.notifier, clock, copies, self._places),
             "job_search": RoutedJobSearch(client, jobs, self._each(lambda stores: stores.job_search)),
             "request_groups": RequestGroups(client, clock, jobs),
             "shared_reads": SharedReads(jobs),
@@ -66,34 +72,37 @@ class RoutedStores:
             ),
             "metrics": JoinedMetrics(client, clock, self._each(lambda stores: stores.metrics)),
             "metrics_history": JoinedMetricsHistory(client, clock, self._each(lambda stores: stores.metrics_history)),
-            "quotas": RoutedQuotas(client, scripts, clock, settings, self._each(lambda stores: stores.quotas)),
-            "rate_limits": RoutedRateLimits(
-                client, clock, own.rate_limits.defaults, self._each(lambda stores: stores.rate_limits)
-            ),
-            "circuit_breakers": RoutedCircuitBreakers(
-                client, scripts, self._each(lambda stores: stores.circuit_breakers)
-            ),
-            "canaries": RoutedCanaries(client, clock, self._each(lambda stores: stores.canaries)),
-            "selector_drift": JoinedSelectorDrift(client, clock, self._each(lambda stores: stores.selector_drift)),
-            "scan_requests": RoutedScanRequests(client, clock, self._each(lambda stores: stores.scan_requests)),
-            "outbox": RoutedOutbox(
-                client,
-                clock,
-                own.subscriptions,
-                own.deliveries,
-                settings.public_url,
-                outboxes=self._each(lambda stores: stores.outbox),
-            ),
-            "gallery_events": RoutedGalleryEvents(
-                self._own.of_each(self._own.clients),
-                own.engine,
-                own.subscriptions,
-                own.deliveries,
-                settings.public_url,
-            ),
+        }
+
+    def _accounts(self, number: int) -> dict[str, Any]:
+        own, client, scripts = self._own.members[number], self._own.clients[number], self._scripts[number]
+        sessions = RoutedSessions(client, own.clock, own.api_keys, self._each(lambda stores: stores.sessions))
+        limits = self._each(lambda stores: stores.rate_limits)
+        return {
+            "quotas": RoutedQuotas(client, scripts, own.clock, own.settings, self._each(lambda stores: stores.quotas)),
+            "rate_limits": RoutedRateLimits(client, own.clock, own.rate_limits.defaults, limits),
             "sign_in_links": RoutedSignInLinks(client, own.api_keys, self._each(lambda stores: stores.sign_in_links)),
             "sessions": sessions,
             "key_revocation": RevocationWatcher(own.api_keys, sessions),
+        }
+
+    def _sites(self, number: int) -> dict[str, Any]:
+        client, clock = self._own.clients[number], self._own.members[number].clock
+        breakers = self._each(lambda stores: stores.circuit_breakers)
+        return {
+            "circuit_breakers": RoutedCircuitBreakers(client, self._scripts[number], breakers),
+            "canaries": RoutedCanaries(client, clock, self._each(lambda stores: stores.canaries)),
+            "selector_drift": JoinedSelectorDrift(client, clock, self._each(lambda stores: stores.selector_drift)),
+        }
+
+    def _events(self, number: int) -> dict[str, Any]:
+        own, client = self._own.members[number], self._own.clients[number]
+        url, clients = own.settings.public_url, self._own.of_each(self._own.clients)
+        outboxes = self._each(lambda stores: stores.outbox)
+        return {
+            "scan_requests": RoutedScanRequests(client, own.clock, self._each(lambda stores: stores.scan_requests)),
+            "outbox": RoutedOutbox(client, own.clock, own.subscriptions, own.deliveries, url, outboxes=outboxes),
+            "gallery_events": RoutedGalleryEvents(clients, own.engine, own.subscriptions, own.deliveries, url),
         }
 
 

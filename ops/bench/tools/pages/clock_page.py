@@ -11,25 +11,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from ops.testbed.page_server import serve_in_thread
+from ops.testbed.page_server import page_recipe, serve_in_thread
 
 CLOCK_SITE = "clock"
 # The layout of the squares in clock_page.html.
 BITS, SIDE, COLUMNS = 48, 40, 8
 THRESHOLD = 127
-RECIPE = """
-title = "Clock"
-description = "Shows the time in its previews."
-url = "{url}"
-consent = {{ownership = "own"}}
-limits = {{concurrency = 0, min_interval_s = 0, daily = 0}}
-steps = [
-  {{type = "navigate", url = "{{{{url}}}}"}},
-  {{type = "change", selectors = ["#prompt"], value = "{{{{prompt}}}}"}},
-  {{type = "click", selectors = ["#go"], submits = true}},
-]
-observe = {{preview = {{selectors = ["#preview"]}}, done = {{selectors = ["#result"]}}}}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +34,8 @@ def run_clock_page(*, previews: int) -> Iterator[ClockPage]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     with serve_in_thread(server), tempfile.TemporaryDirectory() as folder:
         url = f"http://127.0.0.1:{server.server_port}/clock_page.html?previews={previews}"
-        (Path(folder) / f"{CLOCK_SITE}.toml").write_text(RECIPE.format(url=url))
+        recipe = page_recipe("Clock", "Shows the time in its previews.", url, "preview")
+        (Path(folder) / f"{CLOCK_SITE}.toml").write_text(recipe)
         yield ClockPage(url, folder)
 
 
