@@ -1,5 +1,6 @@
 """Background processes that are killed while they hold webhook deliveries."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,14 @@ from schemas.accounts.caller import OWNER
 from schemas.webhooks.subscriptions import DeliveryState
 from stores.redis.keys import OUTBOX
 from tests.conftest import eventually
-from tests.support.killing import KillOnCommand, await_end, eventually_with_restarts, run_hostile_darkroom, submit
+from tests.support.killing import (
+    KillOnCommand,
+    await_end,
+    connect_without_relay,
+    eventually_with_restarts,
+    run_hostile_darkroom,
+    submit,
+)
 from tests.support.webhook_receiver import CannedResponse, ReceivedRequest, WebhookReceiver, run_receiver
 
 
@@ -58,30 +66,34 @@ def test_a_kill_while_draining_the_outbox_loses_and_repeats_nothing(
     stack: Stack, receiver: WebhookReceiver, command: bytes
 ) -> None:
     """An event stays in Redis until its deliveries are in SQL; writing them twice has no effect."""
-    kill = KillOnCommand(stack, "background", command, when=lambda: True)
     assert stack.relay
-    inspect = stack.relay.inspect
-    assert inspect
-    stack.relay.inspect = lambda data: OUTBOX.encode() in data and inspect(data)
-    job_id, _ = submit(stack)
-    eventually_with_restarts(stack, lambda: kill.triggered)
-    await_end(stack, job_id)
-    assert_delivered_once(stack, receiver, job_id)
-    stack.relay.inspect = lambda _data: False
+    with connect_without_relay(stack) as direct:
+        # The clock looks at the outbox too, also while it is empty.
+        command += b"\r\n$%d\r\n%b\r\n" % (len(OUTBOX), OUTBOX.encode())
+        kill = KillOnCommand(stack, "background", command, when=lambda: bool(direct.xlen(OUTBOX)))
+        job_id, _ = submit(stack)
+        eventually_with_restarts(stack, lambda: kill.triggered)
+        await_end(stack, job_id)
+        assert_delivered_once(stack, receiver, job_id)
+        stack.relay.inspect = lambda _data: False
 
 
 @pytest.mark.timeout(400)
 def test_a_delivery_is_repeated_after_a_kill_during_its_request(stack: Stack, receiver: WebhookReceiver) -> None:
     """The next process sends it under the same id once the lease has expired (here it is released by hand)."""
+    killed = threading.Event()
 
     def kill_at_the_first_request(_request: ReceivedRequest) -> CannedResponse:
-        if len(receiver.requests) == 1:
-            kill_tree(stack.supervisor.pid("background"))
+        if not killed.is_set():
+            kill_tree(pid)
+            killed.set()
         return CannedResponse()
 
+    pid = stack.supervisor.pid("background")
     receiver.respond = kill_at_the_first_request
     job_id, _ = submit(stack)
-    eventually_with_restarts(stack, lambda: receiver.requests)
+    # Before it is dead, the process could send what is released.
+    eventually(killed.is_set)
     pending = deliveries(stack, job_id)
     assert [delivery.state for delivery in pending] == [DeliveryState.PENDING]
     stack.stores.deliveries.release(pending)

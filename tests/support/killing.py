@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from redis import Redis
+
+from ops.infra.redis import connect
+from ops.processes.embedded_redis import SOCKET_NAME
 from ops.testbed import hostile_site, marked_images
 from ops.testbed.stack import Stack, kill_tree, run_stack
 from schemas.jobs.job import Job
@@ -84,6 +88,11 @@ def assert_completed_once(stack: Stack, job_id: str, nonce: int) -> Job:
     ends = [event_type for event_type in event_types(stack, job_id) if event_type in ("completed", "failed")]
     assert ends == ["completed"]
     return job
+
+
+def connect_without_relay(stack: Stack) -> Redis:
+    """Return a connection that the relay does not see."""
+    return connect(f"unix://{stack.settings.data_dir / SOCKET_NAME}?db=0")
 
 
 class KillOnCommand:

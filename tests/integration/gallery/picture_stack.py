@@ -17,6 +17,7 @@ from ops.infra.settings import Settings
 from schemas.gallery.collections import Collection, NewCollection
 from schemas.gallery.pictures import SCRATCH_PREFIX
 from schemas.gallery.tokens import MediaStatus, NewToken, Token
+from schemas.messages import BACKGROUND_QUEUES
 from stores import open_stores
 from tests.conftest import FakeClock, create_tables, eventually, isolated_settings
 from tests.integration.conftest import AppClient, described_client
@@ -74,6 +75,10 @@ class PictureStack:
 
         found: Token = eventually(find)
         return found
+
+    def has_no_messages(self) -> bool:
+        """Whether the actors have done all that they were asked for."""
+        return not any(self.broker.client.exists(f"{self.broker.queue_key(name)}.msgs") for name in BACKGROUND_QUEUES)
 
     def file(self, name: str | None) -> bytes:
         """Return the bytes of an asset, which needs no key."""

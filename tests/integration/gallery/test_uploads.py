@@ -118,6 +118,7 @@ def test_uploads_that_are_not_pictures_are_refused(stack: PictureStack) -> None:
     stack.put(stack.upload_url(last), VALID_IMAGES["avif"][0])
 
     assert stack.wait_for(last, MediaStatus.READY).media.reason is None
+    eventually(lambda: not stack.scratch_keys())
 
 
 def test_only_the_owner_gets_urls_and_only_signed_ones_work(stack: PictureStack) -> None:
@@ -193,6 +194,7 @@ def test_a_storage_that_is_away_loses_nothing(stack: PictureStack) -> None:
     with stack.app.stores.gallery_media.checks.checking(nonce):
         # The check that the upload causes finds that another process is at work, as if that had died.
         assert stack.put(url, VALID_IMAGES["png"][0]).status_code == 200
+        eventually(stack.has_no_messages)
         shutil.move(media, away)
         media.write_bytes(b"")
     upload_worker.check_upload(stack.app.stores, nonce)
@@ -249,6 +251,7 @@ def test_a_large_picture_passes_through_the_disk(stack: PictureStack) -> None:
     assert 0.95 * MAX_UPLOAD_BYTES < len(picture) <= MAX_UPLOAD_BYTES
     assert stack.put(stack.upload_url(token), picture).status_code == 200
     assert stack.wait_for(token, MediaStatus.READY).media.size_bytes == len(picture)
+    eventually(lambda: not stack.scratch_keys())
     with tempfile.TemporaryFile() as endless:
         endless.truncate(MAX_UPLOAD_BYTES + 1)
         environ = {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
