@@ -55,7 +55,7 @@ def inspections(client: Redis, messages: RecordingQueue) -> ImageInspections:
 def test_one_answer_serves_all_callers(inspections: ImageInspections, messages: RecordingQueue) -> None:
     """Three callers cause one request and get its answer; a later caller gets it at once."""
     results: list[Any] = []
-    threads = [threading.Thread(target=lambda: results.append(inspections.inspect(KEY, 20))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: results.append(inspections.inspect(KEY, 60))) for _ in range(3)]
     for thread in threads:
         thread.start()
     eventually(lambda: messages.sent)

@@ -85,12 +85,12 @@ def test_a_worker_as_process_one_leaves_no_zombies(settings: Settings, tmp_path:
     with run_as_process_one(*command, environment=process_environment(settings, {}), log=log) as init:
         helpers = 0
         for _ in range(3):
-            eventually(lambda: is_ready(stores), timeout_s=60)
+            eventually(lambda: is_ready(stores))
             browser = eventually(lambda: find_browser(init))
             helpers += len(browser.children(recursive=True))
             browser.kill()
             eventually(lambda dead=browser: not dead.is_running())
-        eventually(lambda: is_ready(stores), timeout_s=60)
+        eventually(lambda: is_ready(stores))
         assert helpers > 3
         eventually(lambda: not find_zombies(init))
 

@@ -272,13 +272,13 @@ def test_progress_events_are_not_retried(stores: Stores, receiver: WebhookReceiv
 
 
 @pytest.fixture
-def endless_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def unlimited_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no call and no pause of a circuit end, however long a test takes on a busy machine."""
     monkeypatch.setattr(client, "TIMEOUT", aiohttp.ClientTimeout(total=None))
     monkeypatch.setattr(destinations, "MIN_PAUSE_S", destinations.MAX_PAUSE_S)
 
 
-@pytest.mark.usefixtures("endless_patience")
+@pytest.mark.usefixtures("unlimited_times")
 def test_a_hanging_receiver_does_not_delay_others(stores: Stores, receiver: WebhookReceiver) -> None:
     """All other deliveries arrive while it holds its few connections."""
     release = threading.Event()
@@ -299,7 +299,7 @@ def test_a_hanging_receiver_does_not_delay_others(stores: Stores, receiver: Webh
 
 
 @pytest.mark.parametrize("failure", ["hangs", "throttles"])
-@pytest.mark.usefixtures("endless_patience")
+@pytest.mark.usefixtures("unlimited_times")
 def test_a_failing_webhook_does_not_delay_another_at_the_same_host(
     stores: Stores, receiver: WebhookReceiver, failure: str
 ) -> None:
@@ -323,7 +323,7 @@ def test_a_failing_webhook_does_not_delay_another_at_the_same_host(
         release.set()
 
 
-@pytest.mark.usefixtures("endless_patience")
+@pytest.mark.usefixtures("unlimited_times")
 def test_an_open_circuit_stops_deliveries_to_a_dead_receiver(stores: Stores, receiver: WebhookReceiver) -> None:
     """It opens after a few failures in a row; waiting deliveries lose no attempt."""
     receiver.respond = lambda _request: CannedResponse(500)
