@@ -1,15 +1,20 @@
-"""Requests for library scans, and the progress of scans: a list of requests and a stream of events in Redis."""
+"""Requests for library scans, and the progress of scans: a list of requests and a stream of events in Redis.
+
+A request that several processes answer, each for its folders, is in a hash until the last of them has.
+"""
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from redis import Redis
+from redis.client import Pipeline
 
 from ops.infra.clock import Clock
-from stores.redis.keys import CHANGES_CHANNEL, SCAN_EVENTS, SCAN_REQUESTS, SCAN_STATUS
+from stores.redis.keys import CHANGES_CHANNEL, SCAN_EVENTS, SCAN_REQUESTS, SCAN_SHARES, SCAN_STATUS
 
 # The topic of scans in ``stores.redis.pubsub``, in place of a job id.
 TOPIC = "library"
@@ -28,6 +33,15 @@ class ScanRequest:
     def to_json(self) -> str:
         """Return the entry for the list of requests."""
         return json.dumps({"id": self.id, "full": self.full})
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRequest:
+    """A request, the folders that are still to be scanned for it, and when it was shared."""
+
+    request: ScanRequest
+    waiting: frozenset[str]
+    shared_at: int
 
 
 class ScanRequests:
@@ -65,6 +79,42 @@ class ScanRequests:
             return []
         more = cast(list[bytes] | None, self._redis.lpop(SCAN_REQUESTS, MAX_REQUESTS)) or []
         return [ScanRequest(**json.loads(entry)) for entry in (first[1], *more)]
+
+    def share(self, request: ScanRequest, folders: frozenset[str]) -> None:
+        """Have the folders of several processes scanned for one request."""
+        entry = {"full": request.full, "waiting": sorted(folders), "at": self._clock.now_ms(), "figures": {}}
+        self._redis.hset(SCAN_SHARES, request.id, json.dumps(entry))
+
+    def list_shared(self) -> list[SharedRequest]:
+        """Return the shared requests that are not answered yet."""
+        found = []
+        for scan_id, text in cast(dict[bytes, bytes], self._redis.hgetall(SCAN_SHARES)).items():
+            entry = json.loads(text)
+            request = ScanRequest(scan_id.decode(), entry["full"])
+            found.append(SharedRequest(request, frozenset(entry["waiting"]), entry["at"]))
+        return found
+
+    def finish_share(self, scan_id: str, folders: frozenset[str], figures: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Note that folders have been scanned, and with which figures; return the sum of all after the last ones."""
+
+        def finish(pipe: Pipeline) -> dict[str, Any] | None:
+            text = cast(bytes | None, pipe.hget(SCAN_SHARES, scan_id))
+            pipe.multi()
+            if text is None:
+                return None
+            entry = json.loads(text)
+            waiting = set(entry["waiting"]) - folders
+            numbers = {name: value for name, value in figures.items() if isinstance(value, int)}
+            total = dict(Counter(entry["figures"]) + Counter(numbers))
+            if not waiting:
+                pipe.hdel(SCAN_SHARES, scan_id)
+                return total
+            pipe.hset(SCAN_SHARES, scan_id, json.dumps(entry | {"waiting": sorted(waiting), "figures": total}))
+            return None
+
+        # The types of redis-py know no result.
+        run = cast(Callable[..., dict[str, Any] | None], self._redis.transaction)
+        return run(finish, SCAN_SHARES, value_from_callable=True)
 
     def publish(self, progress: Mapping[str, Any]) -> None:
         """Publish the progress of a scan: ``id``, ``state`` and figures."""

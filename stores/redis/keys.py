@@ -88,6 +88,8 @@ PROCESS_HEARTBEATS = "dr:processes"
 PROCESS_DETAILS = "dr:processes:details"
 # list: requested library scans, JSON.
 SCAN_REQUESTS = "dr:library:wanted"
+# hash: requested library scans that several processes answer -> what is still to be scanned, JSON.
+SCAN_SHARES = "dr:library:shares"
 # The newest event of a library scan, JSON.
 SCAN_STATUS = "dr:library:scan"
 # stream: events of library scans.

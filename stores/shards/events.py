@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from ops.infra.clock import Clock
 from schemas.errors import Unavailable
 from stores.gallery.events import QueuedEvent
-from stores.library.scan_requests import ScanRequest, ScanRequests
+from stores.library.scan_requests import ScanRequest, ScanRequests, SharedRequest
 from stores.redis.client import StoreClient
 from stores.shards.placement import Shards
 from stores.webhooks.deliveries import Deliveries
@@ -78,6 +78,19 @@ class RoutedScanRequests(ScanRequests):
         share_s = timeout_s / len(self._requests)
         found = self._requests.try_each(lambda each: each.claim(share_s))
         return [request for part in found for request in part]
+
+    def share(self, request: ScanRequest, folders: frozenset[str]) -> None:
+        """Have the folders of several processes scanned for one request."""
+        self._requests.try_in_turn("", lambda each: each.share(request, folders))
+
+    def list_shared(self) -> list[SharedRequest]:
+        """Return the shared requests that are not answered yet."""
+        return [shared for part in self._requests.try_each(lambda each: each.list_shared()) for shared in part]
+
+    def finish_share(self, scan_id: str, folders: frozenset[str], figures: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Note that folders have been scanned; return the sum of all figures after the last ones."""
+        totals = self._requests.try_each(lambda each: each.finish_share(scan_id, folders, figures))
+        return next((total for total in totals if total is not None), None)
 
     def publish(self, progress: Mapping[str, Any]) -> None:
         """Publish the progress of a scan."""

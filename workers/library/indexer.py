@@ -1,14 +1,17 @@
 """The library indexer: scans, hashes and garbage-collects, each on a thread of the process that holds its lock.
 
 A scan runs at the start, after changes on disk, on request and every RESCAN_EVERY_S. Hashing runs behind it, at most
-HASH_RATE_MB_S fast. Any number of background processes may run an indexer: leader locks elect one for each task, and
-another takes over when it stops or dies. Redis carries only requests and progress; without it indexing goes on.
+HASH_RATE_MB_S fast. Any number of background processes may run an indexer: leader locks elect one for each folder and
+task, and another takes over when it stops or dies. Redis carries only requests and progress; without it indexing goes
+on.
 """
 
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 
@@ -17,7 +20,7 @@ from stores import Stores
 from stores.library.index.file_hashes import PendingFile
 from stores.library.maintenance import HASHING, SCANNING, SWEEPING
 from stores.library.scan_requests import ScanRequest
-from workers.library.leader_lock import RETRY_INTERVAL_S, LeaderLock, machine_name
+from workers.library.leader_lock import RETRY_INTERVAL_S, FolderLocks, LeaderLock, machine_name
 from workers.library.media_gc import DAY_S, ReferencedKeys, delete_orphans
 from workers.library.scanner.hash_file import ByteRateLimiter, FileChangedError, HashingStoppedError, hash_file
 from workers.library.scanner.scan import Scan, ScanProgress, ScanScope
@@ -29,6 +32,10 @@ WATCH_READY_TIMEOUT_S = 5.0
 HASH_BATCH = 100
 # Much shorter than the time after which the library forgets a machine.
 RECORD_INTERVAL_S = 6 * 3600.0
+
+# A share of a request is given up when its folders have had no process for that long; one may just restart.
+GIVE_UP_SHARE_AFTER_MS = 120_000
+Lock = TypeVar("Lock", LeaderLock, FolderLocks)
 
 log = structlog.get_logger(__name__)
 
@@ -46,12 +53,14 @@ class LibraryIndexer:
         self._stop_event = threading.Event()
         self._scan_finished = threading.Event()
         self._watcher = FolderWatcher(self._roots)
-        tasks = {SWEEPING: self._gc_loop}
+        self._threads = [self._thread(SWEEPING, LeaderLock(stores.library.maintenance, SWEEPING), self._gc_loop)]
         if self._roots:
-            tasks |= {SCANNING: self._scan_loop, HASHING: self._hash_loop}
-        self._threads = [
-            threading.Thread(target=self._run_as_leader, args=task, name=f"library {task[0]}") for task in tasks.items()
-        ]
+            for name, task in ((SCANNING, self._scan_loop), (HASHING, self._hash_loop)):
+                locks = FolderLocks(stores.library.maintenance, name, [str(root) for root in self._roots])
+                self._threads.append(self._thread(name, locks, task))
+
+    def _thread(self, name: str, lock: Lock, task: Callable[[Lock], None]) -> threading.Thread:
+        return threading.Thread(target=self._run_as_leader, args=(name, lock, task), name=f"library {name}")
 
     def start(self) -> None:
         """Start the threads; without MODELS_DIR only garbage collection."""
@@ -72,9 +81,8 @@ class LibraryIndexer:
             thread.join()
         self._watcher.stop()
 
-    def _run_as_leader(self, name: str, task: Callable[[LeaderLock], None]) -> None:
-        """Run a task whenever this process holds the lock of this name, across outages."""
-        lock = LeaderLock(self._stores.library.maintenance, name)
+    def _run_as_leader(self, name: str, lock: Lock, task: Callable[[Lock], None]) -> None:
+        """Run a task whenever this process holds its lock, or some of them, across outages."""
         while not self._stop_event.is_set():
             try:
                 if name == SCANNING:
@@ -93,21 +101,28 @@ class LibraryIndexer:
     def _may_continue(self, lock: LeaderLock) -> bool:
         return not self._stop_event.is_set() and lock.acquire()
 
+    def _held(self, locks: FolderLocks) -> frozenset[str]:
+        """Return the folders that this process may work on."""
+        return frozenset() if self._stop_event.is_set() else frozenset(locks.acquire())
+
     # Scanning
 
-    def _scan_loop(self, lock: LeaderLock) -> None:
+    def _scan_loop(self, locks: FolderLocks) -> None:
         self._watcher.wait_until_ready(WATCH_READY_TIMEOUT_S)
-        self._scan(lock, ["boot"], self._all_roots())
         rescan_at = time.monotonic() + self._stores.settings.rescan_every_s
-        while self._may_continue(lock):
+        scanned: frozenset[str] = frozenset()
+        while held := self._held(locks):
+            # Those of a process that has stopped are among them later.
+            if held - scanned:
+                self._scan(locks, ["boot"], self._scopes(held - scanned))
+            scanned = held
             self._record_roots()
-            requests = self._take_requests()
-            if requests:
-                self._scan_requested(lock, requests)
-            elif changed := self._watcher.take_changes():
-                self._scan(lock, ["change"], changed)
+            if self._answer_requests(locks, held):
+                continue
+            if changed := [scope for scope in self._watcher.take_changes() if str(scope.root) in held]:
+                self._scan(locks, ["change"], changed)
             elif time.monotonic() >= rescan_at:
-                self._scan(lock, ["periodic"], self._all_roots())
+                self._scan(locks, ["periodic"], self._scopes(held))
                 rescan_at = time.monotonic() + self._stores.settings.rescan_every_s
 
     def _record_roots(self) -> None:
@@ -116,31 +131,73 @@ class LibraryIndexer:
             self._stores.library.roots.record(machine_name(), [str(root) for root in self._roots])
             self._record_at = time.monotonic() + RECORD_INTERVAL_S
 
-    def _take_requests(self) -> list[ScanRequest]:
-        """Wait up to REQUEST_POLL_S for requests."""
+    def _answer_requests(self, locks: FolderLocks, held: frozenset[str]) -> bool:
+        """Wait up to REQUEST_POLL_S for requests and answer all of them by one scan; return whether there were any.
+
+        Others who scan get their share of each. If the scan is interrupted, the requests go back for the next process.
+        """
+        shared = self._take_shares(held)
+        own = self._claim_requests()
+        if not own and not shared:
+            return False
+        self._watcher.take_changes()
+        try:
+            if own and self._share(own, held):
+                own, shared = [], [*shared, *own]
+            scopes = self._scopes(held, full=any(request.full for request in (*own, *shared)))
+            self._scan(locks, [request.id for request in own], scopes, [request.id for request in shared])
+        except (Conflict, Unavailable):
+            if own:
+                with contextlib.suppress(Unavailable):
+                    self._stores.scan_requests.requeue(own)
+            raise
+        return True
+
+    def _claim_requests(self) -> list[ScanRequest]:
         try:
             return self._stores.scan_requests.claim(REQUEST_POLL_S)
         except Unavailable:
             self._stop_event.wait(REQUEST_POLL_S)
             return []
 
-    def _scan_requested(self, lock: LeaderLock, requests: Sequence[ScanRequest]) -> None:
-        """Answer all requests by one scan. If it is interrupted, the requests go back for the next process."""
-        self._watcher.take_changes()
-        try:
-            is_full = any(request.full for request in requests)
-            self._scan(lock, [request.id for request in requests], self._all_roots(full=is_full))
-        except (Conflict, Unavailable):
-            with contextlib.suppress(Unavailable):
-                self._stores.scan_requests.requeue(requests)
-            raise
+    def _share(self, requests: Sequence[ScanRequest], held: frozenset[str]) -> bool:
+        """Have others scan their folders for some requests; return whether there are others."""
+        roots = [root.path for root in self._stores.library.roots.list_all()]
+        scanning = held.union(self._stores.library.maintenance.list_held(SCANNING, roots))
+        if scanning == held:
+            return False
+        for request in requests:
+            self._stores.scan_requests.share(request, scanning)
+        return True
 
-    def _all_roots(self, *, full: bool = False) -> list[ScanScope]:
-        return [ScanScope(root, full=full) for root in self._roots]
+    def _take_shares(self, held: frozenset[str]) -> list[ScanRequest]:
+        """Return the requests that wait for these folders; give up on folders that have lost their process."""
+        taken = []
+        with contextlib.suppress(Unavailable):
+            for share in self._stores.scan_requests.list_shared():
+                if not held.isdisjoint(share.waiting):
+                    taken.append(share.request)
+                elif share.shared_at <= self._stores.clock.now_ms() - GIVE_UP_SHARE_AFTER_MS:
+                    living = self._stores.library.maintenance.list_held(SCANNING, sorted(share.waiting))
+                    self._finish_share(share.request.id, share.waiting.difference(living), {})
+        return taken
 
-    def _scan(self, lock: LeaderLock, scan_ids: Sequence[str], scopes: Iterable[ScanScope]) -> None:
-        """Run a scan and publish its progress under each of the ids."""
+    def _finish_share(self, scan_id: str, folders: frozenset[str], figures: Mapping[str, Any]) -> None:
+        """Publish the figures of all who have scanned, once the last of them has."""
+        scans = self._stores.scan_requests
+        total = scans.finish_share(scan_id, folders, figures) if folders else None
+        if total is not None:
+            scans.publish({"id": scan_id, "state": "done", **ScanProgress(phase="done").to_json(), **total})
+
+    def _scopes(self, folders: frozenset[str], *, full: bool = False) -> list[ScanScope]:
+        return [ScanScope(root, full=full) for root in self._roots if str(root) in folders]
+
+    def _scan(
+        self, locks: FolderLocks, scan_ids: Sequence[str], scopes: Sequence[ScanScope], shared_ids: Sequence[str] = ()
+    ) -> None:
+        """Run a scan and publish its progress under each of the ids; others scan too for the shared ones."""
         published_at = 0.0
+        folders = frozenset(str(scope.root) for scope in scopes)
 
         def publish(progress: ScanProgress) -> None:
             nonlocal published_at
@@ -151,33 +208,42 @@ class LibraryIndexer:
                 with contextlib.suppress(Unavailable):
                     for scan_id in scan_ids:
                         self._stores.scan_requests.publish({"id": scan_id, "state": state, **progress.to_json()})
+                    for scan_id in shared_ids:
+                        event = {"id": scan_id, "state": "running", **progress.to_json()}
+                        self._stores.scan_requests.publish(event)
 
-        scan = Scan(self._stores.library.scan_writer, self._roots, publish, lambda: self._may_continue(lock))
+        scan = Scan(self._stores.library.scan_writer, self._roots, publish, lambda: folders <= self._held(locks))
         progress = scan.run(scopes)
-        log.info("library.scanned", scan=scan_ids[-1], **progress.to_json())
+        # A share that cannot be finished now stays, and its folders are scanned again.
+        with contextlib.suppress(Unavailable):
+            for scan_id in shared_ids:
+                self._finish_share(scan_id, folders, progress.to_json())
+        log.info("library.scanned", scan=[*shared_ids, *scan_ids][-1], **progress.to_json())
         self._on_scan_done(progress)
         self._scan_finished.set()
 
     # Hashing
 
-    def _hash_loop(self, lock: LeaderLock) -> None:
+    def _hash_loop(self, locks: FolderLocks) -> None:
         rate_limiter = ByteRateLimiter(self._stores.settings.hash_rate_mb_s, self._stop_event.wait)
-        roots = [str(root) for root in self._roots]
         last: PendingFile | None = None
-        while self._may_continue(lock):
+        while held := self._held(locks):
             if self._scan_finished.is_set():
                 # Start again from the first pending file: the scan may have found others, and unreadable files may
                 # be readable now.
                 self._scan_finished.clear()
                 last = None
-            batch = self._stores.library.file_hashes.list_pending(roots, HASH_BATCH, last)
+            batch = self._stores.library.file_hashes.list_pending(sorted(held), HASH_BATCH, last)
             for pending in batch:
-                if not self._may_continue(lock) or self._scan_finished.is_set():
+                if pending.root not in self._held(locks) or self._scan_finished.is_set():
                     break
                 last = pending
-                self._hash_file(pending, rate_limiter, lambda: self._may_continue(lock))
+                self._hash_file(pending, rate_limiter, partial(self._holds, locks, pending.root))
             if not batch:
                 self._scan_finished.wait(RETRY_INTERVAL_S)
+
+    def _holds(self, locks: FolderLocks, folder: str) -> bool:
+        return folder in self._held(locks)
 
     def _hash_file(self, pending: PendingFile, rate_limiter: ByteRateLimiter, may_continue: Callable[[], bool]) -> None:
         """Hash one file. A file that has changed or vanished is left to the next scan."""

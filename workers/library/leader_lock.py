@@ -1,5 +1,7 @@
 """Leader election: one process holds each of the library's locks, by a lease in SQL that it renews.
 
+Scanning and hashing have a lock for each folder, so that machines with different folders do them at the same time.
+
 The lease is in SQL and not in Redis, so that the library commands work without Redis.
 """
 
@@ -8,6 +10,7 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Sequence
 
 from schemas.errors import Unavailable
 from stores.library.maintenance import LibraryMaintenance
@@ -17,12 +20,12 @@ RETRY_INTERVAL_S = 5.0
 
 
 class LeaderLock:
-    """A named lock: scanning, hashing or sweeping. Not thread-safe."""
+    """A named lock of the whole library. Not thread-safe."""
 
     def __init__(self, maintenance: LibraryMaintenance, name: str) -> None:
         self._maintenance = maintenance
         self._name = name
-        self._owner = f"{machine_name()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._owner = _new_owner()
         self._renew_at = 0.0
         self._is_held = False
 
@@ -47,6 +50,48 @@ class LeaderLock:
             # Without the database the lease simply expires.
             with contextlib.suppress(Unavailable):
                 self._maintenance.release_lease(self._name, self._owner)
+
+
+class FolderLocks:
+    """The locks of one task, scanning or hashing, on the folders of this machine. Not thread-safe."""
+
+    def __init__(self, maintenance: LibraryMaintenance, task: str, folders: Sequence[str]) -> None:
+        self._maintenance = maintenance
+        self._task = task
+        self._folders = tuple(folders)
+        self._owner = _new_owner()
+        self._renew_at = 0.0
+        self._held: tuple[str, ...] = ()
+
+    def acquire(self) -> tuple[str, ...]:
+        """Acquire or renew the locks; return the folders whose lock this process holds.
+
+        As cheap as ``LeaderLock.acquire``.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        if time.monotonic() >= self._renew_at:
+            self._held = tuple(self._maintenance.acquire_folders(self._task, self._folders, self._owner))
+            has_all = len(self._held) == len(self._folders)
+            self._renew_at = time.monotonic() + (RENEW_INTERVAL_S if has_all else RETRY_INTERVAL_S)
+        return self._held
+
+    def acquire_all(self) -> bool:
+        """Acquire or renew the locks; return whether this process holds those of all folders."""
+        return len(self.acquire()) == len(self._folders)
+
+    def release(self) -> None:
+        """Release the locks that are held."""
+        if self._held:
+            held, self._held, self._renew_at = self._held, (), 0.0
+            # Without the database the leases simply expire.
+            with contextlib.suppress(Unavailable):
+                self._maintenance.release_folders(self._task, held, self._owner)
+
+
+def _new_owner() -> str:
+    return f"{machine_name()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def machine_name() -> str:

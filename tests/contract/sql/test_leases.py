@@ -1,6 +1,8 @@
 """Leases of the library in SQL, between processes whose machines' clocks differ."""
 
+import threading
 import time
+from functools import partial
 
 import pytest
 from sqlalchemy import Engine, update
@@ -9,10 +11,16 @@ from ops.infra.blocking import start_thread
 from ops.infra.clock import SystemClock
 from ops.infra.database import LIBRARY_LOCK_ID, open_database
 from stores.library import Library
-from stores.library.maintenance import LEASE_TTL_MS, SCANNING
+from stores.library.maintenance import HASHING, LEASE_TTL_MS, SCANNING
 from stores.library.tables import leases
 from stores.sql.database import Database
 from tests.conftest import TIMEOUT_S
+
+
+def expire_leases(engine: Engine) -> None:
+    """Let LEASE_TTL_MS pass."""
+    with engine.begin() as connection:
+        connection.execute(update(leases).values(until=leases.c.until - LEASE_TTL_MS - 1))
 
 
 @pytest.mark.parametrize("wrong_s", [90, -90])
@@ -27,8 +35,7 @@ def test_a_wrong_clock_takes_no_lease_from_its_holder(
     assert not maintenance.acquire_lease(SCANNING, "command")
     assert maintenance.acquire_lease(SCANNING, "indexer")
 
-    with engine.begin() as connection:
-        connection.execute(update(leases).values(until=leases.c.until - LEASE_TTL_MS - 1))
+    expire_leases(engine)
     assert maintenance.acquire_lease(SCANNING, "command")
     monkeypatch.undo()
     assert not maintenance.acquire_lease(SCANNING, "indexer")
@@ -44,4 +51,55 @@ def test_a_lease_does_not_wait_for_the_index(postgresql: str) -> None:
         start_thread(lambda: maintenance.release_lease("test", "first")).result(TIMEOUT_S)
     assert maintenance.acquire_lease("test", "second")
     maintenance.release_lease("test", "second")
+    engine.dispose()
+
+
+def test_folders_have_leases_of_their_own(engine: Engine) -> None:
+    """Machines with different folders work at the same time; the processes of one folder exclude each other."""
+    maintenance = Library.from_engine(engine, SystemClock()).maintenance
+    assert maintenance.acquire_folders(SCANNING, ["/a", "/b"], "first") == ["/a", "/b"]
+    assert maintenance.acquire_folders(SCANNING, ["/b", "/c"], "second") == ["/c"]
+    assert maintenance.acquire_folders(HASHING, ["/a"], "second") == ["/a"]
+    assert maintenance.list_held(SCANNING, ["/a", "/b", "/c", "/d"]) == ["/a", "/b", "/c"]
+    maintenance.release_folders(SCANNING, ["/a", "/b"], "first")
+    assert maintenance.acquire_folders(SCANNING, ["/b", "/c"], "second") == ["/b", "/c"]
+    expire_leases(engine)
+    assert maintenance.list_held(SCANNING, ["/b"]) == []
+    assert maintenance.acquire_folders(SCANNING, ["/b"], "first") == ["/b"]
+
+
+def test_processes_of_a_version_before_exclude_those_with_folders(engine: Engine) -> None:
+    """They hold the lease of the whole task; the first of both keeps the other waiting."""
+    maintenance = Library.from_engine(engine, SystemClock()).maintenance
+    assert maintenance.acquire_lease(SCANNING, "before")
+    assert maintenance.acquire_folders(SCANNING, ["/a"], "first") == []
+    maintenance.release_lease(SCANNING, "before")
+    assert maintenance.acquire_folders(SCANNING, ["/a"], "first") == ["/a"]
+    assert maintenance.acquire_folders(SCANNING, ["/b"], "second") == ["/b"]
+    assert not maintenance.acquire_lease(SCANNING, "before")
+    maintenance.release_folders(SCANNING, ["/a"], "first")
+    assert not maintenance.acquire_lease(SCANNING, "before")
+    maintenance.release_folders(SCANNING, ["/b"], "second")
+    assert maintenance.acquire_lease(SCANNING, "before")
+
+
+def test_of_many_processes_one_gets_a_folder(postgresql: str) -> None:
+    """They ask at the same time, with their folders in different orders."""
+    engine = open_database(postgresql)
+    maintenance = Library.from_engine(engine, SystemClock()).maintenance
+    folders = [f"/{number}" for number in range(6)]
+    barrier = threading.Barrier(4)
+
+    def ask(number: int) -> list[str]:
+        barrier.wait(TIMEOUT_S)
+        mine = folders[number:] + folders[:number]
+        return maintenance.acquire_folders("test", mine if number % 2 else mine[::-1], f"process {number}")
+
+    asked = [start_thread(partial(ask, number)) for number in range(4)]
+    held = [folder for each in asked for folder in each.result(TIMEOUT_S)]
+    assert sorted(held) == folders
+    for number in range(4):
+        maintenance.release_folders("test", folders, f"process {number}")
+    assert maintenance.acquire_lease("test", "before")
+    maintenance.release_lease("test", "before")
     engine.dispose()

@@ -9,7 +9,7 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -43,7 +43,7 @@ from workers.library.cli.session import (
     require_roots,
 )
 from workers.library.indexer import LibraryIndexer
-from workers.library.leader_lock import LeaderLock, machine_name
+from workers.library.leader_lock import FolderLocks, machine_name
 from workers.library.scanner.hash_file import ByteRateLimiter, FileChangedError, hash_file
 from workers.library.scanner.scan import Scan, ScanProgress, ScanScope
 
@@ -70,12 +70,12 @@ def scan(*, full: bool, as_json: bool) -> None:
     started = time.monotonic()
     with open_library() as (settings, library):
         roots = require_roots(settings)
-        with _scan_lock(library) as lock, _progress_bar() as on_progress:
-            summary = None if lock.acquire() else _request_scan(settings, lock, on_progress, full=full)
+        with _scan_locks(library, roots) as locks, _progress_bar() as on_progress:
+            summary = None if locks.acquire_all() else _request_scan(settings, locks, on_progress, full=full)
             if summary is None:
                 library.roots.record(machine_name(), [str(root) for root in roots])
                 scopes = [ScanScope(root, full=full) for root in roots]
-                summary = Scan(library.scan_writer, roots, on_progress, lock.acquire).run(scopes).to_json()
+                summary = Scan(library.scan_writer, roots, on_progress, locks.acquire_all).run(scopes).to_json()
     if as_json:
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         click.echo(json.dumps(summary | {"seconds": time.monotonic() - started, "memoryMb": peak_mb}))
@@ -87,9 +87,8 @@ def scan(*, full: bool, as_json: bool) -> None:
 def watch() -> None:
     """Index and hash changes in the library's folders until Ctrl-C."""
     with open_library() as (settings, library):
-        require_roots(settings)
-        with _scan_lock(library) as lock:
-            if not lock.acquire():
+        with _scan_locks(library, require_roots(settings)) as locks:
+            if not locks.acquire():
                 raise click.ClickException("A running Darkroom already indexes the library.")
         # Each scan prints its summary; the log need not repeat it.
         configure_logging("library", level="warning", style=settings.log_format)
@@ -165,27 +164,29 @@ def _verify_file(file: FileView, roots: tuple[Path, ...]) -> bool:
 
 
 @contextmanager
-def _scan_lock(library: Library) -> Iterator[LeaderLock]:
-    """The leader lock for scanning, not yet acquired; released at the end."""
-    lock = LeaderLock(library.maintenance, SCANNING)
+def _scan_locks(library: Library, roots: Sequence[Path]) -> Iterator[FolderLocks]:
+    """The locks for scanning these folders, not yet acquired; released at the end."""
+    locks = FolderLocks(library.maintenance, SCANNING, [str(root) for root in roots])
     try:
-        yield lock
+        yield locks
     finally:
-        lock.release()
+        locks.release()
 
 
 def _request_scan(
-    settings: Settings, lock: LeaderLock, on_progress: Callable[[ScanProgress], None], *, full: bool
+    settings: Settings, locks: FolderLocks, on_progress: Callable[[ScanProgress], None], *, full: bool
 ) -> dict[str, Any] | None:
     """Ask the Darkroom that indexes the library for a scan and return its summary.
 
-    Returns None if that process gives up the lock first; the lock is then held here.
+    Returns None if that process gives up its locks first; they are then held here.
     """
     client = open_any_client(settings.redis_url)
     try:
         requests = ScanRequests(client, SystemClock())
         after, scan_id = requests.last_event_id(), requests.request(full=full)
-        while not lock.acquire():
+        while not locks.acquire_all():
+            # Those of some folders would keep others from scanning these.
+            locks.release()
             for event_id, event in requests.read_events(after, EVENT_WAIT_S):
                 after = event_id
                 if event["id"] != scan_id:
