@@ -185,10 +185,13 @@ class Deliveries:
 
         ``filters`` may have ``webhook``, ``state`` and ``job_id``.
         """
-        of_webhook, is_own = "webhook" in filters, deliveries.c.owner == owner
-        query = select(*_COLUMNS) if of_webhook else select(*_COLUMNS).where(is_own)
-        for name, value in filters.items():
-            query = query.where(deliveries.c[name] == value)
+        of_job = "job_id" in filters
+        of_webhook = "webhook" in filters and not of_job
+        query = select(*_COLUMNS)
+        for name, value in (filters if of_webhook else {**filters, "owner": owner}).items():
+            # A job has few deliveries: no other index may be used, which SQLite would rather do.
+            is_hidden = of_job and name != "job_id"
+            query = query.where((func.coalesce(deliveries.c[name], "") if is_hidden else deliveries.c[name]) == value)
         if cursor:
             # As one comparison, which is a place in the index.
             query = query.where(tuple_(deliveries.c.created_at, deliveries.c.id) < (cursor.time_ms, cursor.id))
