@@ -20,4 +20,6 @@ terms = table("library_search_terms", column("model_id"), column("terms", TSVECT
 words = table("library_search", column("rowid"))
 # The order of the index ``library_search_sample``, which has nothing to do with what the models are.
 SAMPLE_ORDER: ColumnElement[int] = literal_column("id * 2654435761 % 4294967296")
+# The same order of the index ``library_search_terms_sample`` on PostgreSQL.
+TERMS_SAMPLE_ORDER: ColumnElement[int] = literal_column("model_id * 2654435761 % 4294967296")
 MAX_KEY_CHARS = 300

@@ -40,8 +40,13 @@ SEARCHES = {
     "page 500": {"page": "500"},
     "one word": {"search": "neon"},
     "two words": {"search": "neon castle"},
+    "three words": {"search": "neon castle winter"},
+    "beginnings of words": {"search": "ne ca wi"},
     "rare word": {"search": "98765"},
     "phrase": {"search": '"neon castle"'},
+    "long phrase": {"search": '"neon castle winter"'},
+    "words and base model": {"search": "neon castle base:sdxl"},
+    "word and number": {"search": "neon castle dim:8"},
     "category": {"category": "LoRA", "sort": "downloads"},
     "three filters": {"category": "LoRA", "baseModel": "SDXL 1.0", "tags": "tag 0", "sort": "downloads"},
     "three rare filters": {"category": "VAE", "baseModel": "Aura", "tags": "tag 361"},
@@ -52,6 +57,8 @@ SEARCHES = {
     "creator contains": {"search": "creator:4321"},
     "missing": {"search": "is:missing"},
 }
+# Many models have the words, few of these the number, and no index has both (decision 0035).
+WITHOUT_TARGET = {"word and number"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,36 +86,47 @@ def measure(size: Size) -> Iterator[Row]:
 
 
 def _measure_library(folder: Path, url: str, database: str, models: int, size: Size) -> Iterator[Row]:
-    target = LIBRARY_TARGET_MS if database == "PostgreSQL" else None
     migrate_to(url, BEFORE_COUNTS)
     LibraryRows(models).write(url)
     _vacuum(url)
     yield Row(f"{database}: upgrade of {models:,} models", _seconds(lambda: migrate(url)), "s")
     _vacuum(url)
+    yield from measure_library(folder, url, database, models, size.requests)
+
+
+def measure_library(folder: Path, url: str, database: str, models: int, requests: int) -> Iterator[Row]:
+    """Measure the searches of a library that is loaded."""
+    target = LIBRARY_TARGET_MS if database == "PostgreSQL" else None
     paths = {name: f"/api/v1/models?{urlencode({'limit': '50', **query})}" for name, query in SEARCHES.items()}
     paths |= {"filter values": "/api/v1/models/filters", "report": "/api/v1/library/report?limit=20"}
     with run_stack("web", data_dir=folder, DATABASE_URL=url, LOG_LEVEL="warning") as stack:
         for name, path in paths.items():
-            p95_ms = _request_ms(stack, [path], size.requests)
-            yield Row(f"{database}: {name}, p95 of {models:,}", p95_ms, "ms", max_value=target)
+            p95_ms = _request_ms(stack, [path], requests)
+            max_ms = None if name in WITHOUT_TARGET else target
+            yield Row(f"{database}: {name}, p95 of {models:,}", p95_ms, "ms", max_value=max_ms)
     engine = open_database(url)
     search = Library.from_engine(engine, SystemClock()).search
-    for text in ("", "neon", "neon castle"):
+    for text in ("", "neon", "neon castle", '"neon castle"'):
         criteria = SearchFilter({}, parse_query(text), SortOrder(SortKey.NEWEST, descending=True))
-        p95_ms = _call_ms(lambda: search.count_facets(criteria, FACET_VALUES), size.requests)  # noqa: B023
+        p95_ms = _call_ms(lambda: search.count_facets(criteria, FACET_VALUES), requests)  # noqa: B023
         yield Row(f"{database}: facets of {text or 'all'!r}, p95 of {models:,}", p95_ms, "ms", max_value=target)
     engine.dispose()
 
 
 def _measure_deliveries(folder: Path, url: str, size: Size) -> Iterator[Row]:
-    clock = SystemClock()
-    rows = DeliveryRows(size.deliveries, clock.now_ms())
+    rows = DeliveryRows(size.deliveries, SystemClock().now_ms())
     migrate(url)
     rows.write(url)
     _vacuum(url)
+    yield from measure_deliveries(folder, url, rows, size.requests)
+
+
+def measure_deliveries(folder: Path, url: str, rows: DeliveryRows, requests: int) -> Iterator[Row]:
+    """Measure the lists of deliveries that are loaded, and what processes ask for."""
+    clock = SystemClock()
     with run_stack("web", data_dir=folder, DATABASE_URL=url, LOG_LEVEL="warning") as stack:
         for name, paths in _delivery_paths(rows).items():
-            yield _delivery_row(name, size, _request_ms(stack, paths, size.requests))
+            yield _delivery_row(name, rows, _request_ms(stack, paths, requests))
     engine = open_database(url)
     deliveries = Deliveries(engine, clock)
     calls: dict[str, Callable[[], object]] = {
@@ -116,13 +134,13 @@ def _measure_deliveries(folder: Path, url: str, size: Size) -> Iterator[Row]:
         "trimming without anything to trim": deliveries.purge,
     }
     for name, call in calls.items():
-        yield _delivery_row(name, size, _call_ms(call, size.requests))
-    yield Row(f"claim of {CLAIMED} and their outcomes", _call_ms(_claimer(deliveries, clock), size.requests), "ms")
+        yield _delivery_row(name, rows, _call_ms(call, requests))
+    yield Row(f"claim of {CLAIMED} and their outcomes", _call_ms(_claimer(deliveries, clock), requests), "ms")
     engine.dispose()
 
 
-def _delivery_row(name: str, size: Size, value_ms: float) -> Row:
-    return Row(f"{name}, p95 of {size.deliveries:,} deliveries", value_ms, "ms", max_value=DELIVERIES_TARGET_MS)
+def _delivery_row(name: str, rows: DeliveryRows, value_ms: float) -> Row:
+    return Row(f"{name}, p95 of {rows.deliveries:,} deliveries", value_ms, "ms", max_value=DELIVERIES_TARGET_MS)
 
 
 def _delivery_paths(rows: DeliveryRows) -> dict[str, list[str]]:

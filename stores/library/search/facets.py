@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, any_, func, literal, select, union_al
 
 from schemas.library.text_normalization import normalize
 from stores.library.search.criteria import SearchFilter
-from stores.library.search_tables import MAX_KEY_CHARS, facets
+from stores.library.search_tables import MAX_KEY_CHARS, SAMPLE_ORDER, facets
 from stores.library.tables import tags
 
 LISTED_NAMES: Mapping[str, str] = {
@@ -59,13 +59,20 @@ def count_one_value(connection: Connection, criteria: SearchFilter) -> int | Non
     return int(connection.execute(query).scalar_one())
 
 
-def count_by_value(connection: Connection, matches: Select[Any], limit: int) -> dict[str, list[tuple[str, int]]]:
-    """Return the most frequent values of some models, each with their number.
+def count_by_value(
+    connection: Connection, matches: Select[Any], limit: int, most: int | None = None
+) -> tuple[dict[str, list[tuple[str, int]]], int]:
+    """Return the most frequent values of some models, each with their number, and how many models there are.
 
-    ``matches`` selects ``id`` and, for each value but the tags, the value and its key.
+    ``matches`` selects ``id`` and, for each value but the tags, the value and its key. Only ``most`` of them are looked
+    at, a random sample.
     """
-    chosen = matches.cte("chosen")
-    queries = []
+    found = matches.cte("found")
+    chosen = found
+    if most is not None:
+        chosen = select(found).order_by(SAMPLE_ORDER).limit(most).cte("chosen")
+    total = select(literal("total").label("kind"), literal("").label("key"), literal("").label("label"), _count())
+    queries = [total.select_from(found)]
     for kind in ("category", "base_model", "type"):
         key, label = chosen.c[f"{kind}_key"], chosen.c[kind]
         query = select(literal(kind).label("kind"), key.label("key"), func.min(label).label("label"), _count())
@@ -79,7 +86,8 @@ def count_by_value(connection: Connection, matches: Select[Any], limit: int) -> 
     else:
         is_chosen = tags.c.model_id.in_(ids)
     queries.append(query.where(is_chosen).group_by(tags.c.key))
-    return _most_frequent(connection.execute(union_all(*queries)), limit)
+    [of_all, *rows] = sorted(connection.execute(union_all(*queries)), key=lambda row: row.kind != "total")
+    return _most_frequent(rows, limit), int(of_all.number)
 
 
 def _count() -> Any:

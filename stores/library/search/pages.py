@@ -5,7 +5,7 @@ random sample tells whether many of them match. If so, the page is read along th
 are estimates. If not, the few that match are found by their values, and are counted up to MAX_COUNTED.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,19 +17,25 @@ from stores.library.search.conditions import SORT_COLUMNS, Conditions, after, or
 from stores.library.search.criteria import Facets, SearchFilter, SearchPage
 from stores.library.search.facets import count_by_value, count_one_value, list_most_frequent, list_values_in_use
 from stores.library.search.sample import Sample, round_estimate
-from stores.library.search.terms import in_index, list_terms, words_in_sqlite, words_of_model
-from stores.library.search_tables import SAMPLE_ORDER, counts
+from stores.library.search.terms import OWN_TERMS, by_index, in_index, is_by_one_index, words_in_sqlite, words_of_model
+from stores.library.search_tables import SAMPLE_ORDER, TERMS_SAMPLE_ORDER, counts, terms
 from stores.library.tables import models
 from stores.sql.database import Database
 
 # In a library with more models, more matches than these are estimated.
 MAX_COUNTED = 10_000
+# The facets of more matches are estimated from so many of them.
+MAX_FACETED = 1_000
 SAMPLE_SIZE = 2_000
-# So many models of the sample must match for the page to be read along the index of its order.
-MIN_SAMPLED = 20
+# So many models of the sample must match for the page to be read along the index of its order; fewer if the indexes of
+# values find many times as many models as match.
+MIN_SAMPLED, MIN_SAMPLED_UNINDEXED = 14, 5
+# What it takes to look at a model that an index of values has found, and at the next one along the order, in µs.
+FOUND_COST, WALKED_COST, WALKED_COST_OF_WORDS = 9, 2, 4
+PAGE_MODELS = 50
 # A page is looked for among so many times the models that should have it, and at most among MAX_WALKED.
 WALK_MARGIN = 5
-MAX_WALKED = 30_000
+MAX_WALKED = 40_000
 _FACET_COLUMNS = ("id", "category", "category_key", "base_model", "base_model_key", "type", "type_key")
 
 
@@ -96,23 +102,34 @@ class _Search:
         # SQLite's full-text index cannot be asked about one model.
         can_look_at_one = self._is_postgresql or not criteria.query.phrases
         self._sample: Sample | None = None
+        self._has_many = False
         if self._known_total is not None:
             self._sample = Sample(self._all_models, self._all_models, self._known_total)
         elif self._is_large and can_look_at_one:
             self._sample = self._take_sample()
+        if self._is_large and self._sample is not None:
+            self._has_many = self._is_faster_along_order(self._sample)
 
     @property
     def _is_large(self) -> bool:
         return self._all_models > MAX_COUNTED
 
-    @property
-    def _has_many(self) -> bool:
-        """Whether the library is large, and so many models match that the sample stands for them."""
-        return (
-            self._is_large
-            and self._sample is not None
-            and self._sample.matching * SAMPLE_SIZE >= MIN_SAMPLED * self._sample.seen
-        )
+    def _is_faster_along_order(self, sample: Sample) -> bool:
+        """Whether so many models match that the page is found faster along its order, and the sample stands for all."""
+        if sample.matching * SAMPLE_SIZE >= MIN_SAMPLED * sample.seen:
+            return True
+        if sample.matching < MIN_SAMPLED_UNINDEXED or not self._is_postgresql:
+            return False
+        found = sample.matching if is_by_one_index(self._criteria) else self._count_found_in_sample(sample)
+        cost = WALKED_COST_OF_WORDS if self._criteria.query.phrases else WALKED_COST
+        return found * sample.models // sample.seen * FOUND_COST > sample.models_for(PAGE_MODELS) * cost
+
+    def _count_found_in_sample(self, sample: Sample) -> int:
+        """Return how many models of the sample the indexes of values would find."""
+        among = self._among_sample()
+        numbers = [func.count().filter(each) for each in by_index(self._criteria, self._connection, among.c)]
+        # Without an index all models are looked at.
+        return sum(self._connection.execute(select(*numbers).select_from(among)).one()) if numbers else sample.seen
 
     def read_page(self, place: _Place) -> tuple[list[Any], int, bool]:
         """Return the page, with one model more if there is one, the number of matches, and whether it is an estimate.
@@ -170,20 +187,18 @@ class _Search:
             among = self._among_sample()
             columns = [among.c[name] for name in _FACET_COLUMNS]
             part = select(*columns).where(*self._one_by_one(among.c))
-            return self._estimate(part, self._all_models / min(self._all_models, SAMPLE_SIZE), limit)
+            values, _ = count_by_value(self._connection, part, limit)
+            return _estimated(values, self._all_models / min(self._all_models, SAMPLE_SIZE))
         matches = self._matches(_FACET_COLUMNS)
-        total, _ = self._count()
-        if self._is_large and total > MAX_COUNTED:
-            return self._estimate(matches.limit(MAX_COUNTED), total / MAX_COUNTED, limit)
-        return Facets(count_by_value(self._connection, matches, limit))
-
-    def _estimate(self, part: Select[Any], factor: float, limit: int) -> Facets:
-        """Return the values of a part of the matches, with their numbers among all of them."""
-        counted = count_by_value(self._connection, part, limit)
-        values = {
-            name: [(label, round_estimate(number * factor)) for label, number in each] for name, each in counted.items()
-        }
-        return Facets(values, are_estimates=True)
+        if not self._is_large:
+            return Facets(count_by_value(self._connection, matches, limit)[0])
+        # Their tags are the most expensive: of more models, those of some stand for all.
+        most = min(MAX_FACETED, MAX_COUNTED)
+        values, number = count_by_value(self._connection, matches.limit(MAX_COUNTED + 1), limit, most)
+        if number <= most:
+            return Facets(values)
+        total = max(number, self._sample.total if self._sample is not None else 0) if number > MAX_COUNTED else number
+        return _estimated(values, total / most)
 
     def _take_sample(self) -> Sample:
         among = self._among_sample()
@@ -196,7 +211,13 @@ class _Search:
         )
 
     def _among_sample(self) -> Any:
-        return select(models).order_by(SAMPLE_ORDER).limit(SAMPLE_SIZE).subquery()
+        sampled = select(models).order_by(SAMPLE_ORDER).limit(SAMPLE_SIZE).subquery()
+        if not self._is_postgresql:
+            return sampled
+        # In the same order, so that each model of the sample is among them.
+        of_sampled = select(terms).order_by(TERMS_SAMPLE_ORDER).limit(SAMPLE_SIZE).subquery()
+        joined = sampled.outerjoin(of_sampled, of_sampled.c.model_id == sampled.c.id)
+        return select(*sampled.c, of_sampled.c.terms.label(OWN_TERMS)).select_from(joined).subquery()
 
     def _walk(self, place: _Place) -> list[Any]:
         """Return the page if it is among the next models in the order of the list; else what there is of it."""
@@ -224,7 +245,7 @@ class _Search:
         query = query.where(*Conditions(self._criteria, models.c, one_by_one=self._is_postgresql))
         if not self._is_postgresql:
             return query.where(*words_in_sqlite(phrases, models.c))
-        query = query.where(*in_index(self._criteria, list_terms(self._criteria, self._connection), models.c))
+        query = query.where(*in_index(self._criteria, self._connection, models.c))
         return query.where(*words_of_model([phrase for phrase in phrases if phrase.negated], models.c))
 
 
@@ -234,3 +255,11 @@ def _page_of(matches: Select[Any], columns: Any, place: _Place, order: SortOrder
     if place.cursor:
         query = query.where(after(place.cursor, order, columns))
     return query.order_by(*order_columns(order, columns)).limit(place.limit + 1).offset(place.offset)
+
+
+def _estimated(counted: Mapping[str, list[tuple[str, int]]], factor: float) -> Facets:
+    """Return the values of a part of the matches with their estimated numbers among all of them."""
+    values = {
+        name: [(label, round_estimate(number * factor)) for label, number in each] for name, each in counted.items()
+    }
+    return Facets(values, are_estimates=True)

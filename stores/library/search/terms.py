@@ -1,17 +1,19 @@
 """Full-text conditions, and on PostgreSQL the values of models that its full-text index has as well.
 
 A value is a term that begins with an equals sign, which no word has, and a letter: ``=c`` category, ``=s`` subcategory,
-``=b`` base model, ``=t`` type, ``=a`` creator, ``=g`` tag, ``=n`` the number of bits of the NSFW level, ``=h`` a flag.
+``=b`` base model, ``=t`` type, ``=a`` creator, ``=g`` tag, ``=n`` the number of bits of the NSFW level, ``=h`` a flag,
+``=p`` a pair of words (``stores.library.search.phrases``).
 The trigger ``library_search_write_terms`` writes them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    and_,
     any_,
     cast,
     false,
@@ -28,6 +30,7 @@ from schemas.library.search_query import Phrase, QueryTerm
 from schemas.library.text_normalization import normalize
 from stores.library.search.conditions import FLAGS
 from stores.library.search.criteria import SearchFilter
+from stores.library.search.phrases import find_terms
 from stores.library.search_tables import facets, terms, words
 from stores.library.tables import models
 
@@ -40,6 +43,9 @@ MAX_ALTERNATIVES = 200
 # Parts of these columns are found by the three-character parts that they consist of.
 TRIGRAM_COLUMNS: Mapping[str, str] = {"name": "name_key", "creator": "creator_key"}
 TRIGRAM_CHARS = 3
+INDEXED_FIELDS = {*EQUALITY_LETTERS, "tag", "nsfw", "has", "base"}
+# The column of a subquery that has the terms of its models.
+OWN_TERMS = "own_terms"
 SIMPLE: ColumnElement[str] = literal_column("'simple'::regconfig")
 
 
@@ -57,8 +63,7 @@ def words_in_sqlite(phrases: Sequence[Phrase], columns: Any) -> Iterator[ColumnE
 
 def words_of_model(phrases: Sequence[Phrase], columns: Any) -> Iterator[ColumnElement[bool]]:
     """Yield the same conditions for PostgreSQL, to be checked model by model."""
-    # A subquery for one value: the planner cannot turn it into a join.
-    own = select(terms.c.terms).where(terms.c.model_id == columns.id).scalar_subquery()
+    own = _terms_of(columns)
     for query, negated in _word_queries(phrases):
         if query is None:
             yield false()
@@ -66,26 +71,68 @@ def words_of_model(phrases: Sequence[Phrase], columns: Any) -> Iterator[ColumnEl
             yield func.coalesce(not_(_match(own, query)), true()) if negated else _match(own, query)
 
 
-def in_index(criteria: SearchFilter, values: Iterable[str], columns: Any) -> Iterator[ColumnElement[bool]]:
-    """Yield conditions that PostgreSQL's indexes answer: words, the values of ``list_terms``, and parts of names.
+def in_index(criteria: SearchFilter, connection: Connection, columns: Any) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions that PostgreSQL's indexes answer: words, values, and parts of names.
 
     They follow from the criteria, but are not all of them: nothing is yielded where no index can help.
     """
+    phrases = [phrase for phrase in criteria.query.phrases if not phrase.negated]
+    found = find_terms(phrases, connection)
     conditions: list[ColumnElement[bool]] = []
-    if text := " & ".join(values):
+    of_words = [_join([_literal(term) for term in each], "|") for each in found.alternatives if each]
+    if text := " & ".join([*_list_terms(criteria, connection), *of_words]):
         conditions.append(_match(terms.c.terms, cast(text, TSQUERY)))
-    for query, negated in _word_queries(criteria.query.phrases):
-        if not negated:
-            conditions.append(false() if query is None else _match(terms.c.terms, query))
+    conditions += [
+        false() if query is None else _match(terms.c.terms, query) for query, _ in _word_queries(found.others)
+    ]
+    # The function of the operator, for which no index is used.
+    conditions += [func.ts_match_vq(terms.c.terms, query) for query, _ in _word_queries(found.checked)]
+    if not all(found.alternatives):
+        conditions.append(false())
     if conditions:
         yield _is_one_of(columns.id, select(terms.c.model_id).where(*conditions))
+    if names := _names_in_index(criteria, models.c):
+        by_trigrams = [
+            func.library_search_trigrams(models.c[name]).bool_op("@>")(func.library_search_trigrams(value))
+            for name, value in _indexed_parts(criteria)
+        ]
+        yield _is_one_of(columns.id, select(models.c.id).where(*by_trigrams, *names))
+
+
+def by_index(criteria: SearchFilter, connection: Connection, columns: Any) -> list[ColumnElement[bool]]:
+    """Return for each index what ``in_index`` asks it for, to be checked model by model."""
+    of_terms = list(words_of_model([phrase for phrase in criteria.query.phrases if not phrase.negated], columns))
+    if text := " & ".join(_list_terms(criteria, connection)):
+        of_terms.append(_match(_terms_of(columns), cast(text, TSQUERY)))
+    return [and_(*conditions) for conditions in (of_terms, _names_in_index(criteria, columns)) if conditions]
+
+
+def is_by_one_index(criteria: SearchFilter) -> bool:
+    """Whether one index finds exactly the models that match."""
+    terms_asked = criteria.query.terms
+    is_indexed = criteria.tags_mode != "none" and criteria.has_metadata is not False
+    is_indexed = is_indexed and not any(phrase.negated for phrase in criteria.query.phrases)
+    return is_indexed and all(term.field in INDEXED_FIELDS and not term.negated for term in terms_asked)
+
+
+def _indexed_parts(criteria: SearchFilter) -> Iterator[tuple[str, str]]:
+    """Yield the columns and the parts of their values that the index of three-character parts finds."""
     for term in criteria.query.terms:
         name, value = TRIGRAM_COLUMNS.get(term.field), str(term.value)
         if name and not term.negated and len(value) >= TRIGRAM_CHARS:
-            trigrams = func.library_search_trigrams(models.c[name])
-            contains = trigrams.bool_op("@>")(func.library_search_trigrams(value))
-            exactly = models.c[name].contains(value, autoescape=True)
-            yield _is_one_of(columns.id, select(models.c.id).where(contains, exactly))
+            yield name, value
+
+
+def _names_in_index(criteria: SearchFilter, columns: Any) -> list[ColumnElement[bool]]:
+    return [columns[name].contains(value, autoescape=True) for name, value in _indexed_parts(criteria)]
+
+
+def _terms_of(columns: Any) -> ColumnElement[Any]:
+    if OWN_TERMS in columns:
+        own: ColumnElement[Any] = columns[OWN_TERMS]
+        return own
+    # A subquery for one value: the planner cannot turn it into a join.
+    return select(terms.c.terms).where(terms.c.model_id == columns.id).scalar_subquery()
 
 
 def _is_one_of(column: Any, ids: Select[Any]) -> ColumnElement[bool]:
@@ -94,7 +141,7 @@ def _is_one_of(column: Any, ids: Select[Any]) -> ColumnElement[bool]:
     return condition
 
 
-def list_terms(criteria: SearchFilter, connection: Connection) -> Iterator[str]:
+def _list_terms(criteria: SearchFilter, connection: Connection) -> Iterator[str]:
     """Yield what each model that matches has, in the syntax of tsquery."""
     for name, value in criteria.equal.items():
         yield from _equal(name, normalize(value))
@@ -163,8 +210,12 @@ def _join(queries: Sequence[str], operator: str) -> str:
 
 def _quote(letter: str, value: str) -> str:
     """Return a term in the syntax of tsquery."""
-    term = f"={letter}{value[:MAX_TERM_CHARS]}".replace("\\", "\\\\").replace("'", "''")
-    return f"'{term}'"
+    return _literal(f"={letter}{value[:MAX_TERM_CHARS]}")
+
+
+def _literal(term: str) -> str:
+    escaped = term.replace("\\", "\\\\").replace("'", "''")
+    return f"'{escaped}'"
 
 
 def _word_queries(phrases: Sequence[Phrase]) -> Iterator[tuple[Any, bool]]:

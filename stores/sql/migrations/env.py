@@ -17,6 +17,7 @@ LONG_LOCKS = {
         ("library_details", "library_files", "library_models", "library_problems", "library_tags"), NO_WRITING
     ),
     "0015": {"deliveries": NO_WRITING},
+    "0017": dict.fromkeys(("library_details", "library_models", "library_tags"), NO_WRITING),
 }
 
 

@@ -254,6 +254,16 @@ QUERIES = (
     *("", "base:sdxl", "-base:sdxl", "base:nothing", "type:lora", "-type:lora", "name:100%", "name:a", "creator:neil"),
     *("wash", "-wash", "ink wash", '"wash ink"', "nothing", "?!", "ink -wash", 'tag:"it\'s"', "tag:style -tag:cat"),
     *("is:missing", "is:local", "has:tags", "-has:tags", "has:civitai", "is:pickle", "is:duplicate", "is:hashed"),
+    *(
+        '"ink wash"',
+        '"ink was"',
+        '-"ink wash"',
+        '"of sks" dog',
+        '"of sks d"',
+        "\u6c34\u58a8",
+        "wash name:ink creator:neil",
+        "i w",
+    ),
     *("dim:>=32", "-dim:8", "size:<1kb", "downloads:>4", "likes:7", "nsfw:0", "nsfw:<=2", "nsfw:>2", "nsfw:<1"),
     *("ink type:lora has:notes", "type:lora -wash dim:>1", "category:vae", "subcategory:styles", "has:problem"),
 )
@@ -284,9 +294,11 @@ def read_pages(search: ModelSearch, criteria: SearchFilter) -> list[int]:
     return ids
 
 
-@pytest.mark.parametrize("many", [1, 10_000], ids=["along the order", "by values"])
+@pytest.mark.parametrize(
+    ("many", "unindexed"), [(1, 10_000), (10_000, 10_000), (10_000, 1)], ids=["along the order", "by values", "cheaper"]
+)
 def test_a_large_library_is_searched_like_a_small_one(
-    models: IndexedFolder, monkeypatch: pytest.MonkeyPatch, many: int
+    models: IndexedFolder, monkeypatch: pytest.MonkeyPatch, many: int, unindexed: int
 ) -> None:
     """Whichever way the models are found, the lists, their totals and their facets are the same."""
     search = models.stores.search
@@ -297,6 +309,7 @@ def test_a_large_library_is_searched_like_a_small_one(
 
     monkeypatch.setattr(pages, "MAX_COUNTED", 2)
     monkeypatch.setattr(pages, "MIN_SAMPLED", many)
+    monkeypatch.setattr(pages, "MIN_SAMPLED_UNINDEXED", unindexed)
 
     for criteria, (ids, facets) in zip(searches, expected, strict=True):
         assert read_pages(search, criteria) == ids, criteria
