@@ -27,9 +27,9 @@ MAX_COUNTED = 10_000
 # The facets of more matches are estimated from so many of them.
 MAX_FACETED = 1_000
 SAMPLE_SIZE = 2_000
-# So many models of the sample must match for the page to be read along the index of its order; fewer if the indexes of
-# values find many times as many models as match.
-MIN_SAMPLED, MIN_SAMPLED_UNINDEXED = 14, 5
+# If so many models of the sample match, the page is read along the index of its order. Of fewer, but at least
+# MIN_COMPARED, it depends on the estimated times of both ways.
+MIN_SAMPLED, MIN_COMPARED = 14, 5
 # What it takes to look at a model that an index of values has found, and at the next one along the order, in µs.
 FOUND_COST, WALKED_COST, WALKED_COST_OF_WORDS = 9, 2, 4
 PAGE_MODELS = 50
@@ -118,7 +118,7 @@ class _Search:
         """Whether so many models match that the page is found faster along its order, and the sample stands for all."""
         if sample.matching * SAMPLE_SIZE >= MIN_SAMPLED * sample.seen:
             return True
-        if sample.matching < MIN_SAMPLED_UNINDEXED or not self._is_postgresql:
+        if sample.matching < MIN_COMPARED or not self._is_postgresql:
             return False
         found = sample.matching if is_by_one_index(self._criteria) else self._count_found_in_sample(sample)
         cost = WALKED_COST_OF_WORDS if self._criteria.query.phrases else WALKED_COST

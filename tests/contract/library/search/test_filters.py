@@ -295,10 +295,10 @@ def read_pages(search: ModelSearch, criteria: SearchFilter) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("many", "unindexed"), [(1, 10_000), (10_000, 10_000), (10_000, 1)], ids=["along the order", "by values", "cheaper"]
+    ("many", "compared"), [(1, 10_000), (10_000, 10_000), (10_000, 1)], ids=["along the order", "by values", "cheaper"]
 )
 def test_a_large_library_is_searched_like_a_small_one(
-    models: IndexedFolder, monkeypatch: pytest.MonkeyPatch, many: int, unindexed: int
+    models: IndexedFolder, monkeypatch: pytest.MonkeyPatch, many: int, compared: int
 ) -> None:
     """Whichever way the models are found, the lists, their totals and their facets are the same."""
     search = models.stores.search
@@ -309,7 +309,7 @@ def test_a_large_library_is_searched_like_a_small_one(
 
     monkeypatch.setattr(pages, "MAX_COUNTED", 2)
     monkeypatch.setattr(pages, "MIN_SAMPLED", many)
-    monkeypatch.setattr(pages, "MIN_SAMPLED_UNINDEXED", unindexed)
+    monkeypatch.setattr(pages, "MIN_COMPARED", compared)
 
     for criteria, (ids, facets) in zip(searches, expected, strict=True):
         assert read_pages(search, criteria) == ids, criteria

@@ -56,7 +56,7 @@ def test_random_phrases_are_found_where_they_are(
     """Models are found by values, whose index knows single words and pairs of words only."""
     monkeypatch.setattr(pages, "MAX_COUNTED", MODELS - 1)
     monkeypatch.setattr(pages, "MIN_SAMPLED", 10_000)
-    monkeypatch.setattr(pages, "MIN_SAMPLED_UNINDEXED", 10_000)
+    monkeypatch.setattr(pages, "MIN_COMPARED", 10_000)
     monkeypatch.setattr(phrases, "MAX_WORDS", max_words)
     choice = random.Random(5)
     known = [word for word in WORDS if word not in ("c²", "\U0010ffffx")]
