@@ -30,7 +30,7 @@ WORKERS = ["worker.1", "worker.2"]
 CLIENTS = 4
 TICK_S = 0.1
 QUIET_TIMEOUT_S = 180.0
-EXIT_TIMEOUT_S = 15.0
+EXIT_TIMEOUT_S = 60.0
 DISK_BYTES = 256 * 1024 * 1024
 SITE = "hostile"
 BEHAVIOR = hostile_site.SiteBehavior(min_s=0.3, max_s=2.5, outage_rate=0.02, refusal_rate=0.03)

@@ -26,7 +26,7 @@ from stores import Stores, open_stores
 from stores.redis.client import StoreClient
 
 KEY = "b" * 64
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 MAX_RESTART_DELAY_S = 2.0
 POLL_INTERVAL_S = 0.02
 # Higher than any test reaches.

@@ -8,7 +8,7 @@ import pytest
 from tests.acceptance.conftest import SCRIPT, environment
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 def test_a_minute_of_faults_violates_nothing() -> None:
     """The command exits with 0, and every accepted job has ended."""
     process = subprocess.run(

@@ -204,7 +204,7 @@ def start_deployment(base: Settings, folder: Path, **changes: Any) -> Iterator[D
     try:
         for role in ("worker", "background", "clock"):
             running.start(role)
-        eventually(lambda: any(worker.ready for worker in app.stores.workers.list_alive()))
+        eventually(lambda: any(worker.ready for worker in app.stores.workers.list_alive()), timeout_s=2 * TIMEOUT_S)
         yield running
     finally:
         for process in running.processes.values():
