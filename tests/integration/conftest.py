@@ -178,8 +178,9 @@ class Deployment:
             self.processes[role] = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=out, stderr=out)
 
     def log(self, role: str) -> str:
-        """What a process has logged."""
-        return (Path(self.environment["DATA_DIR"]) / f"{role}.log").read_text()
+        """What a process has logged; not the line that it is writing."""
+        text = (Path(self.environment["DATA_DIR"]) / f"{role}.log").read_text()
+        return text[: text.rfind("\n") + 1]
 
 
 @contextmanager
