@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +18,8 @@ from ops.processes.temp_dirs import use_private_temp_dir
 from stores import open_stores
 from stores.environment.shared_settings import check_now_or_later
 from stores.queue.process_monitor import ProcessMonitor
+from stores.queue.process_reports import ProcessReports
+from tests.conftest import eventually
 from tests.integration.redis.test_redis_check import run_process
 
 # No folder can be made there, not even by root.
@@ -126,6 +129,25 @@ def test_a_database_that_answers_later_is_asked_again(settings: Settings, monkey
         monitor._check_shared_settings()
     stores.close()
     assert codes == [2, 4]
+
+
+def test_a_process_that_stops_tells_nothing_to_a_server_that_is_down(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait in vain; its report expires. One that answers forgets the report at once."""
+    told: list[Any] = []
+    monkeypatch.setattr(ProcessReports, "remove", lambda reports, _name: told.append(reports._redis))
+    clients = []
+    for url in (settings.redis_url, "unix:///nowhere.sock?db=0"):
+        stores = open_stores(replace(settings, redis_url=url))
+        clients.append(stores.redis)
+        monitor = ProcessMonitor(stores, "clock")
+        monitor.start()
+        is_up = url == settings.redis_url
+        eventually(stores.process_reports.list_recent if is_up else lambda: clients[-1].availability.is_down)
+        monitor.stop()
+        stores.close()
+    assert told == clients[:1]
 
 
 def test_doctor_names_a_shared_setting_that_differs(settings: Settings) -> None:
