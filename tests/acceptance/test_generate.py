@@ -17,7 +17,7 @@ def run(folder: Path, *arguments: str, **more: str) -> "subprocess.CompletedProc
     """Run a command of Darkroom in ``folder``."""
     command = [str(SCRIPT), *arguments]
     return subprocess.run(
-        command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=110, check=False
+        command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=200, check=False
     )
 
 

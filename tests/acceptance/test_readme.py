@@ -55,7 +55,7 @@ def test_the_worker_command_is_in_the_procfile() -> None:
 def shell(script: str, folder: Path) -> str:
     """Run a shell block and return its output; it must succeed."""
     process = subprocess.run(
-        ["sh", "-ec", script], cwd=folder, env=environment(), capture_output=True, text=True, timeout=110, check=False
+        ["sh", "-ec", script], cwd=folder, env=environment(), capture_output=True, text=True, timeout=200, check=False
     )
     assert process.returncode == 0, process.stderr
     return process.stdout

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -157,7 +158,7 @@ def run_up(folder: Path, *arguments: str, **more: str) -> "subprocess.CompletedP
     """Run ``./darkroom up`` where it cannot start."""
     command = [str(SCRIPT), "up", *arguments]
     return subprocess.run(
-        command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=110, check=False
     )
 
 
@@ -253,7 +254,15 @@ def test_malformed_http_is_a_400_and_is_not_logged(folder: Path) -> None:
     def send(up_port: int, data: bytes) -> bytes:
         with socket.create_connection(("127.0.0.1", up_port), timeout=60) as connection:
             connection.sendall(data)
-            return connection.recv(4096)
+            received = b""
+            while not is_whole(received) and (part := connection.recv(4096)):
+                received += part
+            return received
+
+    def is_whole(response: bytes) -> bool:
+        head, end, body = response.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head.lower())
+        return bool(end and length) and len(body) >= int(length[1] if length else 0)
 
     def parse(response: bytes) -> tuple[int, str]:
         head, _, body = response.partition(b"\r\n\r\n")

@@ -16,8 +16,9 @@ from ops.infra.settings import Settings
 from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from schemas.jobs.job import JobRequest
 from stores import Stores, open_stores
+from stores.shards import allotments
 from stores.shards.allotments import Allotter
-from tests.conftest import answers_ping, create_tables, eventually, settings_in
+from tests.conftest import TIMEOUT_S, answers_ping, create_tables, eventually, settings_in
 from tests.integration.conftest import described_client
 
 RECIPE = """
@@ -118,6 +119,8 @@ def installation(
     base_settings: Settings, processes: list[RedisProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Installation]:
     """An app on empty servers, whose limits have been divided."""
+    # A server that answers late on a busy machine is not lost; one that was killed refuses at once.
+    monkeypatch.setattr(allotments, "ANSWER_TIMEOUT_S", TIMEOUT_S)
     for process in processes:
         if process.process is None:
             process.start()
