@@ -2,23 +2,24 @@
 
 A stock Dramatiq consumer polls an empty queue up to once a second. Here every enqueue also pushes a token to the list
 ``bell:QUEUE`` in the same script, and an idle consumer blocks on that list (BLPOP): it wakes within milliseconds and
-sends almost no commands while idle. A lost token delays a message until the BLPOP times out; a spare token costs one
-empty fetch.
+sends almost no commands while idle. A fetch that leaves messages behind a list without tokens adds one for the next
+consumer, and so does the maintenance: a lost token delays a message by two seconds, a spare one costs an empty fetch.
 
 A message's id is also its key in Redis, so that its existence can be checked.
 """
 
 import itertools
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import dramatiq.brokers
 import redis
 import structlog
-from dramatiq import Message, MessageProxy
+from dramatiq import Broker, Message, MessageProxy, Worker
 from dramatiq.broker import Consumer
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import ConnectionClosed
@@ -26,7 +27,11 @@ from dramatiq.middleware import Middleware
 
 from ops.infra.redis import connect, refuses_writes, run_script
 
-WAKEUP_TIMEOUT_S = 2.5
+# Shorter than the timeout of a socket.
+WAKEUP_TIMEOUT_S = 5.0
+STOPPING_TIMEOUT_S = 0.5
+# After so many waits without a token a consumer looks at the queue itself.
+WAITS_UNTIL_LOOK = 3
 MAX_WAKEUP_TOKENS = 64
 FETCH_LIMIT_TIMEOUT_S = 1.0
 FINISH_RETRY_INTERVAL_S = 1.0
@@ -65,7 +70,35 @@ if command == 'heartbeat' and do_maintenance == '1' then
 end
 """
 
+# Instead of Dramatiq's fetch, which does not say how many messages are left. ARGV: queue, process, how many.
+FETCH_LUA = b"""
+local queue = KEYS[1] .. ':' .. ARGV[1]
+local time = redis.call('time')
+redis.call('zadd', KEYS[1] .. ':__heartbeats__',
+    string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)), ARGV[2])
+local ids = redis.call('lpop', queue, ARGV[3])
+if not ids or not ids[1] then return {0} end
+redis.call('sadd', KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], unpack(ids))
+local left = redis.call('llen', queue)
+if left > 0 and redis.call('exists', 'bell:' .. ARGV[1]) == 0 then redis.call('rpush', 'bell:' .. ARGV[1], '') end
+return {left, unpack(redis.call('hmget', queue .. '.msgs', unpack(ids)))}
+"""
+
+# Instead of Dramatiq's ack, which is a heartbeat too. ARGV: queue, process, message.
+ACK_LUA = b"""
+if redis.call('srem', KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], ARGV[3]) == 1 then
+    redis.call('hdel', KEYS[1] .. ':' .. ARGV[1] .. '.msgs', ARGV[3])
+end
+"""
+
 DISPATCH_LUA = (Path(dramatiq.brokers.__file__).parent / "redis" / "dispatch.lua").read_bytes()
+OWN_SCRIPTS = {
+    "dispatch": PREPENDED_LUA + DISPATCH_LUA + APPENDED_LUA,
+    "fetch": FETCH_LUA,
+    "ack": ACK_LUA,
+}
+# Far below what a script can return.
+MAX_FETCHED = 1000
 
 log = structlog.get_logger(__name__)
 
@@ -81,13 +114,15 @@ class BlockingRedisBroker(RedisBroker):
         """
         super().__init__(  # type: ignore[no-untyped-call] # Dramatiq leaves it untyped
             client=connect(url, retries=retries),
-            middleware=middleware,
+            middleware=[*middleware, _EndOfWaits()],
             heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
             maintenance_chance=0,
         )
-        self.scripts["dispatch"] = self.client.register_script(PREPENDED_LUA + DISPATCH_LUA + APPENDED_LUA)
+        self.scripts |= {name: self.client.register_script(text) for name, text in OWN_SCRIPTS.items()}
         # Set when this process is to stop: what Redis cannot be told then is not told later.
         self.stopping = threading.Event()
+        self._waiting: set[Any] = set()
+        self._waiting_lock = threading.Lock()
         # By queue: waits for so many seconds until a message may be fetched, and returns how many may.
         self.fetch_limits: dict[str, Callable[[float], int]] = {}
 
@@ -128,10 +163,47 @@ class BlockingRedisBroker(RedisBroker):
             "max_bell": MAX_WAKEUP_TOKENS,
         }
 
-    def wait_for_message(self, queue_name: str) -> bool:
-        """Block until a message may be on the queue, for at most ``WAKEUP_TIMEOUT_S`` seconds; False if none is."""
-        token = self.client.blpop([_wakeup_key(queue_name)], timeout=WAKEUP_TIMEOUT_S)
-        return token is not None or self.queue_length(queue_name) > 0
+    def fetch(self, queue_name: str, number: int) -> tuple[list[bytes], int]:
+        """Take at most so many messages from the queue, for this process; return them and how many are left."""
+        number = min(number, MAX_FETCHED)
+        # Once: messages whose response was lost stay with this process.
+        left, *messages = self.scripts["fetch"]([self.namespace], (queue_name, self.broker_id, number))
+        return [message for message in messages if message is not None], left
+
+    def ack(self, queue_name: str, message_id: str) -> None:
+        """Remove a message that this process has taken and handled."""
+        run_script(self.client, self.scripts["ack"], [self.namespace], (queue_name, self.broker_id, message_id))
+
+    def wait_for_token(self, queue_name: str) -> bool:
+        """Take a wakeup token; False after ``WAKEUP_TIMEOUT_S`` without one, or when this process stops."""
+        pool = self.client.connection_pool
+        connection = pool.get_connection()
+        try:
+            with self._waiting_lock:
+                self._waiting.add(connection)
+                timeout_s = STOPPING_TIMEOUT_S if self.stopping.is_set() else WAKEUP_TIMEOUT_S
+            connection.send_command("BLPOP", _wakeup_key(queue_name), timeout_s)
+            return connection.read_response() is not None
+        except BaseException as error:
+            # A later response must not be taken for that of another command.
+            connection.disconnect()
+            if self.stopping.is_set() and isinstance(error, redis.ConnectionError):
+                return False
+            raise
+        finally:
+            with self._waiting_lock:
+                self._waiting.discard(connection)
+            pool.release(connection)
+
+    def end_waits(self) -> None:
+        """End all waits for tokens now, and later ones after a short time, because this process stops."""
+        with self._waiting_lock:
+            self.stopping.set()
+            for connection in self._waiting:
+                # The thread that waits reads the end of the stream; a token that was on its way is replaced by the
+                # maintenance.
+                with suppress(OSError, AttributeError):
+                    connection._sock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001 - redis-py's own way closes it under the reader
 
     def ring(self, queue_name: str) -> None:
         """Wake a consumer that waits for a message."""
@@ -174,6 +246,7 @@ class BlockingRedisConsumer(Consumer):
         self.acked = threading.Event()
         self._may_have_messages = True
         self._has_passed_on = False
+        self._waits_until_look = WAITS_UNTIL_LOOK
 
     def __next__(self) -> MessageProxy | None:
         """Return the next message, or None after a wait.
@@ -203,9 +276,21 @@ class BlockingRedisConsumer(Consumer):
         may_have_messages, self._may_have_messages = self._may_have_messages, True
         with _closed_connections():
             if may_have_messages:
-                self.cache = [data for data in self.broker.do_fetch(self.queue_name, free) if data is not None]
+                self.cache, left = self.broker.fetch(self.queue_name, free)
+                # Each message that comes later has a token.
+                self._may_have_messages = left > 0
             if not self.cache:
-                self._may_have_messages = self.broker.wait_for_message(self.queue_name)
+                self._may_have_messages = self._await_message()
+
+    def _await_message(self) -> bool:
+        if self.broker.wait_for_token(self.queue_name):
+            self._waits_until_look = WAITS_UNTIL_LOOK
+            return True
+        self._waits_until_look -= 1
+        if self._waits_until_look > 0:
+            return False
+        self._waits_until_look = WAITS_UNTIL_LOOK
+        return self.broker.queue_length(self.queue_name) > 0
 
     def _await_limit(self, limit: Callable[[float], int]) -> int:
         # This process may have taken the token of a message that it cannot fetch now, and another one can.
@@ -228,11 +313,12 @@ class BlockingRedisConsumer(Consumer):
 
         Dramatiq's worker would repeat this for as long as an outage lasts, and so not stop.
         """
+        finish = self.broker.ack if command == "ack" else self.broker.do_nack
         try:
             while True:
                 try:
                     with _closed_connections():
-                        getattr(self.broker, f"do_{command}")(self.queue_name, message.options["redis_message_id"])
+                        finish(self.queue_name, message.options["redis_message_id"])
                 except ConnectionClosed as error:
                     if self.broker.stopping.wait(FINISH_RETRY_INTERVAL_S):
                         # Other processes requeue the message once this process's heartbeat has expired.
@@ -288,6 +374,15 @@ class HeartbeatThread:
             except redis.RedisError as error:
                 interval_s = HEARTBEAT_INTERVAL_S
                 log.warning("heartbeat.failed", error=str(error))
+
+
+class _EndOfWaits(Middleware):
+    """Ends the waits of a broker whose worker stops."""
+
+    def before_worker_shutdown(self, broker: Broker, _worker: Worker) -> None:
+        """End them."""
+        if isinstance(broker, BlockingRedisBroker):
+            broker.end_waits()
 
 
 @contextmanager

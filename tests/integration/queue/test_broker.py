@@ -90,7 +90,7 @@ def test_messages_of_a_dead_process_are_requeued(settings: Settings, queue: Queu
     dead = BlockingRedisBroker(settings.broker_url, [])
     dead.heartbeat_timeout = 0
     queue.send(GENERATE, "from the dead")
-    assert len(dead.do_fetch(GENERATE_QUEUE, 1)) == 1
+    assert len(dead.fetch(GENERATE_QUEUE, 1)[0]) == 1
     assert queue.depth() == 0
 
     with run_receiver(settings) as receiver:
@@ -106,14 +106,14 @@ def test_a_heartbeat_says_whether_it_did_the_maintenance(settings: Settings, que
     """A message that returns to its queue has a token again, so that a waiting consumer need not time out."""
     first, second = (BlockingRedisBroker(settings.broker_url, []) for _ in range(2))
     queue.send(GENERATE, "from the dead")
-    first.do_fetch(GENERATE_QUEUE, 1)
-    assert first.wait_for_message(GENERATE_QUEUE)
+    first.fetch(GENERATE_QUEUE, 1)
+    assert first.wait_for_token(GENERATE_QUEUE)
     first.do_requeue(GENERATE_QUEUE, first.client.srandmember(f"dramatiq:__acks__.{first.broker_id}.{GENERATE_QUEUE}"))
     first.client.delete(f"bell:{GENERATE_QUEUE}")
 
     assert [broker.send_heartbeat(GENERATE_QUEUE) for broker in (first, second)] == [True, False]
     assert first.client.llen(f"bell:{GENERATE_QUEUE}") == 1
-    assert second.wait_for_message(GENERATE_QUEUE)
+    assert second.wait_for_token(GENERATE_QUEUE)
     for broker in (first, second):
         broker.client.close()
 
@@ -148,8 +148,7 @@ def test_an_idle_queue_costs_at_most_two_commands_a_second(settings: Settings) -
         heartbeats.stop()
 
     seconds = ended[0] - began[0] + (ended[1] - began[1]) / 1e6
-    # Each wait that has ended without a message is followed by a look at the queue's length.
-    names = ("evalsha", "eval", "blpop", "blpop", "rpush", "ltrim")
+    names = ("evalsha", "eval", "blpop", "llen", "rpush", "ltrim")
     used = sum(after.get(name, 0) - before.get(name, 0) for name in names)
     assert used / seconds <= 2.2
 
@@ -217,3 +216,54 @@ def test_a_process_that_stops_gives_up_an_ack(settings: Settings, queue: Queue) 
             assert client.exists(f"{queue.wakeups_key}.msgs")
         finally:
             client.config_set("maxmemory", 0)
+
+
+def test_a_burst_wakes_every_idle_receiver(settings: Settings, queue: Queue) -> None:
+    """Messages without tokens of their own are passed on from one receiver to the next."""
+    for number in range(3):
+        queue.send(GENERATE, str(number))
+    queue.client.delete(f"bell:{GENERATE_QUEUE}")
+    brokers = [BlockingRedisBroker(settings.broker_url, []) for _ in range(3)]
+
+    assert [brokers[0].fetch(GENERATE_QUEUE, 1)[1], queue.client.llen(f"bell:{GENERATE_QUEUE}")] == [2, 1]
+    assert brokers[1].wait_for_token(GENERATE_QUEUE)
+    assert [brokers[1].fetch(GENERATE_QUEUE, 1)[1], queue.client.llen(f"bell:{GENERATE_QUEUE}")] == [1, 1]
+    assert brokers[2].wait_for_token(GENERATE_QUEUE)
+    assert [brokers[2].fetch(GENERATE_QUEUE, 1)[1], queue.client.llen(f"bell:{GENERATE_QUEUE}")] == [0, 0]
+    assert brokers[0].fetch(GENERATE_QUEUE, 1) == ([], 0)
+    for broker in brokers:
+        broker.client.close()
+
+
+def test_a_message_of_an_earlier_version_s_process_is_handled(settings: Settings, queue: Queue) -> None:
+    """Dramatiq's own scripts and these use the same keys, so processes of both may share a queue."""
+    earlier, present = (BlockingRedisBroker(settings.broker_url, []) for _ in range(2))
+    for number in range(2):
+        queue.send(GENERATE, str(number))
+    acks = f"dramatiq:__acks__.{{}}.{GENERATE_QUEUE}"
+    assert len(earlier.do_fetch(GENERATE_QUEUE, 1)) == 1
+    assert present.fetch(GENERATE_QUEUE, 1)[1] == 0
+    message_ids = [queue.client.srandmember(acks.format(broker.broker_id)) for broker in (earlier, present)]
+
+    # One that another process has taken is not removed.
+    present.ack(GENERATE_QUEUE, message_ids[0].decode())
+    assert queue.client.hlen(f"{queue.wakeups_key}.msgs") == 2
+    present.ack(GENERATE_QUEUE, message_ids[1].decode())
+    earlier.do_ack(GENERATE_QUEUE, message_ids[0])
+    assert not queue.client.hlen(f"{queue.wakeups_key}.msgs")
+    for broker in (earlier, present):
+        broker.client.close()
+
+
+def test_a_waiting_receiver_stops_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its wait ends with it, and with nothing lost."""
+    monkeypatch.setattr("ops.infra.broker.WAKEUP_TIMEOUT_S", 0)
+    monkeypatch.setattr("ops.infra.redis.SOCKET_TIMEOUT_S", 60)
+    with run_receiver(settings) as receiver:
+        client = receiver.broker.client
+        eventually(lambda: client.info("clients")["blocked_clients"] == 1)
+        # Without an end of its own, the wait would outlast the test.
+        receiver.worker.stop(timeout=20_000)
+        assert not any(consumer.is_alive() for consumer in receiver.worker.consumers.values())
+        receiver.worker.stop = lambda **_: None  # type: ignore[method-assign] # it has stopped
+    assert not receiver.received

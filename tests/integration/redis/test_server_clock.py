@@ -121,7 +121,7 @@ def test_messages_of_a_living_process_are_not_requeued_by_a_wrong_clock(
     for broker in (consumer, other):
         broker.declare_queue("q")
     consumer.enqueue(Message("q", "a", (), {}, {}))
-    assert len(consumer.do_fetch("q", 1)) == 1
+    assert len(consumer.fetch("q", 1)[0]) == 1
 
     set_clock(other_s)
     other.send_heartbeat("q")
