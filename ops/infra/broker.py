@@ -40,7 +40,7 @@ STOP_TIMEOUT_S = 1.0
 HEARTBEAT_TIMEOUT_MS = 10_000
 HEARTBEAT_INTERVAL_S = 1.0
 # Of a process whose last heartbeat found the maintenance done by another one.
-RELAXED_HEARTBEAT_INTERVAL_S = 2.0
+RELAXED_HEARTBEAT_INTERVAL_S = 2.5
 
 # A little less than the interval of the heartbeats, so that each round of them does it once.
 MAINTENANCE_INTERVAL_MS = 900
@@ -52,8 +52,9 @@ PREPENDED_LUA = f"""
 local time = redis.call('time')
 ARGV[2] = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
 if ARGV[1] == 'enqueue' or ARGV[1] == 'requeue' then
-    redis.call('rpush', 'bell:' .. ARGV[3], '')
-    redis.call('ltrim', 'bell:' .. ARGV[3], -{MAX_WAKEUP_TOKENS}, -1)
+    if redis.call('rpush', 'bell:' .. ARGV[3], '') > {MAX_WAKEUP_TOKENS} then
+        redis.call('ltrim', 'bell:' .. ARGV[3], -{MAX_WAKEUP_TOKENS}, -1)
+    end
 elseif ARGV[1] == 'heartbeat' then
     local turn = KEYS[1] .. ':maintained:' .. ARGV[3]
     ARGV[7] = redis.call('set', turn, '', 'NX', 'PX', {MAINTENANCE_INTERVAL_MS}) and '1' or '0'

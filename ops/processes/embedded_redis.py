@@ -30,6 +30,8 @@ def server_command(data_dir: Path, socket: Path) -> list[str]:
         "appendfsync": "no",
         "maxmemory-policy": "noeviction",
         "save": "",
+        # A histogram for each command, which nothing reads.
+        "latency-tracking": "no",
         "daemonize": "no",
         "loglevel": "warning",
         "logfile": str(data_dir / "redis.log"),

@@ -101,20 +101,30 @@ class Attempts:
         """Store a preview (JPEG); raises LeaseLost."""
         self.record_updates(job, None, preview)
 
-    def store_images(self, job: Job, images: Sequence[GeneratedImage], jpeg: bytes) -> None:
-        """Store the finished images, and the first one as JPEG too; raises LeaseLost."""
-        pictures = [jpeg, *(image.data for image in images)]
-        arguments: dict[str, Any] = {"ttl_s": self._unfinished_ttl_s}
-        if keys := self._stored.put(job.id, pictures, self._unfinished_ttl_s):
-            self._run("store_images", job, arguments | {"media": keys, "pictures": len(images)})
-        else:
-            self._run("store_images", job, arguments, *pictures)
+    def store_images(self, job: Job, images: Sequence[GeneratedImage], jpeg: bytes) -> list[str]:
+        """Store the finished images, and the first one as JPEG too.
 
-    def complete(self, job: Job, images: Sequence[GeneratedImage]) -> None:
-        """End the job with the images that were stored; raises LeaseLost, also if none were."""
+        Return their keys in the media store, which the end of the job records; none if they are in Redis. Without that
+        end the media store keeps them for as long as a job can be unfinished.
+
+        Raises:
+            LeaseLost: another attempt holds the job, or it has ended, and the images belong into Redis.
+        """
+        pictures = [jpeg, *(image.data for image in images)]
+        keys = self._stored.put(job.id, pictures, self._unfinished_ttl_s)
+        if not keys:
+            self._run("store_images", job, {"ttl_s": self._unfinished_ttl_s}, *pictures)
+        return keys
+
+    def complete(self, job: Job, images: Sequence[GeneratedImage], media_keys: Sequence[str] = ()) -> None:
+        """End the job with the images that were stored; raises LeaseLost, also if none were.
+
+        ``media_keys`` are what ``store_images`` has returned.
+        """
         results = [asdict(_to_result(image)) for image in images]
         arguments = {"event_data": json.dumps({"results": results}), "results": json.dumps(results)}
-        self._run("complete", job, {"ttl_s": self._result_ttl_s, **arguments})
+        media = list(media_keys) or None
+        self._run("complete", job, {"ttl_s": self._result_ttl_s, "media": media, **arguments})
 
     def store_trace(self, job: Job, trace: bytes) -> None:
         """Store the attempt's Playwright trace, a zip; it expires with the job."""

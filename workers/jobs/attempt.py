@@ -13,10 +13,12 @@ from schemas.jobs.job import GeneratedImage, Job
 class Completed:
     """The outcome of an attempt whose images are stored.
 
-    ``matched_selectors`` maps the first alternative of each selector to the alternative that matched.
+    ``media_keys`` are what ``Attempts.store_images`` has returned. ``matched_selectors`` maps the first alternative of
+    each selector to the alternative that matched.
     """
 
     images: Sequence[GeneratedImage]
+    media_keys: Sequence[str]
     matched_selectors: dict[str, str]
 
 

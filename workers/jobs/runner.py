@@ -197,7 +197,7 @@ class Runner:
         trace_recorder = TraceRecorder(context, enabled=job.retries > 0 and storage_state is None)
         await trace_recorder.start()
         try:
-            images = await self._generate(job, driver, input_files)
+            images, media_keys = await self._generate(job, driver, input_files)
         except (ServiceError, asyncio.CancelledError) as error:
             # Cancelled without an interruption means that the deadline has passed: report what the page shows.
             # Interrupted attempts must end at once, and a page that is gone has nothing to report.
@@ -208,11 +208,12 @@ class Runner:
             if not isinstance(attempt.interruption, PageFloods):
                 attempt.stop_note = await driver.stop_program()
             raise
-        return Completed(images, driver.matched_selectors)
+        return Completed(images, media_keys, driver.matched_selectors)
 
     async def _generate(
         self, job: Job, driver: Driver, input_files: Mapping[str, InputFile]
-    ) -> Sequence[GeneratedImage]:
+    ) -> tuple[Sequence[GeneratedImage], Sequence[str]]:
+        """Return the images, which are stored, and their keys in the media store."""
         with span("page.open"):
             await driver.open(job.request, input_files)
         with span("page.submit"):
@@ -229,8 +230,8 @@ class Runner:
             await self._record_updates(job, Updates(Progress(100.0, progress.steps, progress.steps), None))
         with span("result.store", {"darkroom.result.count": len(images)}):
             jpeg = await self._make_jpeg(job, driver, images[0])
-            await self._retry_while_unavailable(self._stores.attempts.store_images, job, images, jpeg)
-        return images
+            media_keys = await self._retry_while_unavailable(self._stores.attempts.store_images, job, images, jpeg)
+        return images, media_keys
 
     async def _make_jpeg(self, job: Job, driver: Driver, image: GeneratedImage) -> bytes:
         """Return the result as JPEG; a poster of a video or of a picture that is too large to be decoded here."""
@@ -267,7 +268,8 @@ class Runner:
         try:
             async with asyncio.timeout(timeout_s):
                 if isinstance(outcome, Completed):
-                    await self._retry_while_unavailable(self._stores.attempts.complete, job, outcome.images)
+                    complete, keys = self._stores.attempts.complete, outcome.media_keys
+                    await self._retry_while_unavailable(complete, job, outcome.images, keys)
                     log.info("job.completed")
                 else:
                     await self._write_failure(job, outcome)

@@ -111,8 +111,8 @@ class FleetWorker:
                 attempts.renew(job)
             attempts.record_updates(job, Progress(50.0, 10, 20), PREVIEW)
         image = GeneratedImage(ORIGINAL, "image/png", 512, 512)
-        attempts.store_images(job, [image], ORIGINAL)
-        attempts.complete(job, [image])
+        keys = attempts.store_images(job, [image], ORIGINAL)
+        attempts.complete(job, [image], keys)
 
 
 def main(first: int, workers: int, run_s: float) -> None:

@@ -18,8 +18,9 @@ local function send_ticket(ticket)
   if redis.pcall('SELECT', ticket.database).err then return 0 end
   redis.call('HSET', ticket.messages, ticket.id, ticket.message)
   redis.call('RPUSH', ticket.queue, ticket.id)
-  redis.call('RPUSH', ticket.bell, '')
-  redis.call('LTRIM', ticket.bell, -ticket.max_bell, -1)
+  if redis.call('RPUSH', ticket.bell, '') > ticket.max_bell then
+    redis.call('LTRIM', ticket.bell, -ticket.max_bell, -1)
+  end
   return 1
 end
 

@@ -25,7 +25,7 @@ from stores.images.stored_results import (
 )
 from stores.media import Media
 from tests.conftest import TIMEOUT_S, FakeClock, eventually
-from tests.contract.conftest import JOB_ID, OTHER_JOB_ID, OWNER, RedisStores, build_stores, create_accepted_job
+from tests.contract.conftest import JOB_ID, OTHER_JOB_ID, RedisStores, build_stores, create_accepted_job
 from tests.support.fake_s3 import FakeS3, connect_s3, s3_environment, serve_fake_s3
 
 LARGE = [GeneratedImage(bytes([number]) * MAX_BYTES_IN_REDIS, "image/png", 8, 8) for number in (1, 2)]
@@ -40,8 +40,8 @@ def media(settings: Settings) -> Iterator[Media]:
 def complete(stores: RedisStores, job_request: JobRequest, job_id: str = JOB_ID) -> None:
     """Run a job that makes large pictures."""
     job = create_accepted_job(stores, job_request, job_id)
-    stores.attempts.store_images(job, LARGE, b"jpeg bytes")
-    stores.attempts.complete(job, LARGE)
+    keys = stores.attempts.store_images(job, LARGE, b"jpeg bytes")
+    stores.attempts.complete(job, LARGE, keys)
 
 
 def test_large_pictures_are_read_as_small_ones_are(
@@ -98,23 +98,42 @@ def test_small_pictures_stay_in_redis(stores: RedisStores, job_request: JobReque
 def test_pictures_of_a_job_that_does_not_complete_are_deleted(
     stores: RedisStores, job_request: JobRequest, media: Media, clock: FakeClock
 ) -> None:
-    """Whether it fails, is retried, or its worker dies after it has stored them or before it could say so."""
+    """Whether it fails, or its worker is lost after it has stored them; at once if the record names them already."""
     failing = create_accepted_job(stores, job_request)
-    stores.attempts.store_images(failing, LARGE, b"jpeg bytes")
+    keys = stores.attempts.store_images(failing, LARGE, b"jpeg bytes")
+    # As processes of earlier versions do before the job's end.
+    stores.redis.hset(f"dr:{{{JOB_ID}}}:job", mapping={"media": " ".join(keys), "pictures": 2})
     stores.attempts.fail(failing, SiteRefused())
     assert stores.stored_results.delete_expired() == 3
 
-    stores.jobs.create(OTHER_JOB_ID, OWNER, job_request, "r")
-    lost = stores.attempts.claim("w")
-    assert lost
+    lost = create_accepted_job(stores, job_request, OTHER_JOB_ID)
     clock.advance(31)
     assert stores.maintenance.requeue_expired(lost.id)
+    keys = stores.attempts.store_images(lost, LARGE, b"jpeg bytes")
     with pytest.raises(LeaseLost):
-        stores.attempts.store_images(lost, LARGE, b"jpeg bytes")
-    assert sorted(media.list_keys())
+        stores.attempts.complete(lost, LARGE, keys)
+    assert not stores.results.has_original(lost.id)
+    assert sorted(media.list_keys()) == sorted(keys)
     clock.advance(24 * 3600)
     assert stores.stored_results.delete_expired() == 3
     assert list(media.list_keys()) == []
+
+
+def test_a_later_attempt_replaces_the_pictures_of_an_earlier_one(
+    stores: RedisStores, job_request: JobRequest, media: Media
+) -> None:
+    """The end names its own, and those that an earlier version's process has recorded are deleted; twice is once."""
+    job = create_accepted_job(stores, job_request)
+    earlier = stores.attempts.store_images(job, LARGE, b"earlier jpeg")
+    stores.redis.hset(f"dr:{{{JOB_ID}}}:job", mapping={"media": " ".join(earlier), "pictures": 2})
+    keys = stores.attempts.store_images(job, LARGE[:1], b"jpeg bytes")
+    for _ in range(2):
+        stores.attempts.complete(job, LARGE[:1], keys)
+
+    assert stores.stored_results.delete_expired() == 3
+    assert sorted(media.list_keys()) == sorted(keys)
+    assert stores.results.get_converted(JOB_ID, "jpg") == b"jpeg bytes"
+    assert [stores.results.get_original(JOB_ID, number) for number in (1, 2)] == [LARGE[0].data, None]
 
 
 def test_objects_that_a_lost_index_has_left_are_deleted(
@@ -141,7 +160,8 @@ def test_the_setting_overrides_the_size(
     chosen = build_stores(stores.redis, clock, replace(settings, result_store=where))
     data = LARGE[0].data if where == "redis" else b"small"
     job = create_accepted_job(chosen, job_request)
-    chosen.attempts.store_images(job, [replace(LARGE[0], data=data)], b"jpeg bytes")
+    images = [replace(LARGE[0], data=data)]
+    chosen.attempts.complete(job, images, chosen.attempts.store_images(job, images, b"jpeg bytes"))
 
     assert bool(stores.redis.keys(f"dr:{{{JOB_ID}}}:image*")) == (where == "redis")
     assert stores.results.get_original(JOB_ID) == data

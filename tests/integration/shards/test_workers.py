@@ -58,7 +58,7 @@ class QuickRunner(Runner):
         self._running.remove(attempt.job.id)
         await self._retry_while_unavailable(attempts.mark_accepted, attempt.job)
         await self._retry_while_unavailable(attempts.store_images, attempt.job, [IMAGE], b"jpeg")
-        return Completed([IMAGE], {})
+        return Completed([IMAGE], (), {})
 
 
 @contextmanager

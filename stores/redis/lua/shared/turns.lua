@@ -49,11 +49,9 @@ local function set_share(site, owner, share)
   if redis.call('HINCRBY', 'dr:claimable', site, share - before) <= 0 then redis.call('HDEL', 'dr:claimable', site) end
 end
 
--- Returns the number of the owner's claimable jobs at the site.
-local function refresh_place(site, owner, room, position)
-  local ready = redis.call('ZCARD', ready_key(site, owner))
-  local place, share = owner .. '|' .. site, math.min(ready, room)
-  if ready > 0 then redis.call('ZADD', 'dr:places', 0, place) else redis.call('ZREM', 'dr:places', place) end
+-- ready: the number of the owner's claimable jobs at the site.
+local function set_turn(site, owner, ready, room, position)
+  local share = math.min(ready, room)
   set_share(site, owner, share)
   if share > 0 then
     redis.call('ZADD', 'dr:turns:' .. site, position, owner)
@@ -61,15 +59,22 @@ local function refresh_place(site, owner, room, position)
     redis.call('ZREM', 'dr:turns:' .. site, owner)
   end
   refresh_head(site)
+end
+
+-- Returns the number of the owner's claimable jobs at the site.
+local function refresh_place(site, owner, room, position)
+  local ready, place = redis.call('ZCARD', ready_key(site, owner)), owner .. '|' .. site
+  if ready > 0 then redis.call('ZADD', 'dr:places', 0, place) else redis.call('ZREM', 'dr:places', place) end
+  set_turn(site, owner, ready, room, position)
   return ready
 end
 
--- An owner without claimable jobs joins behind all others.
+-- Also returns whether "dr:positions" has it. An owner without claimable jobs joins behind all others.
 local function find_position(owner, site)
-  return redis.call('ZSCORE', 'dr:positions', owner)
-    -- Where versions without dr:positions have it.
-    or site and redis.call('ZSCORE', 'dr:turns:' .. site, owner)
-    or redis.call('INCR', 'dr:turn')
+  local position = redis.call('ZSCORE', 'dr:positions', owner)
+  if position then return position, true end
+  -- Where versions without dr:positions have it.
+  return site and redis.call('ZSCORE', 'dr:turns:' .. site, owner) or redis.call('INCR', 'dr:turn'), false
 end
 
 -- total: the owner's claimable jobs at all sites.
@@ -104,7 +109,8 @@ local function refresh_claimed(owner, position, site)
   if tonumber(redis.call('ZSCORE', 'dr:weights', owner) or 0) ~= ready + 1 then
     return refresh_owner(owner, position, site)
   end
-  refresh_place(site, owner, remaining_concurrency(owner), position)
+  local room = remaining_concurrency(owner)
+  if ready > 0 then set_turn(site, owner, ready, room, position) else refresh_place(site, owner, room, position) end
   set_weight(owner, ready, position)
 end
 
@@ -118,8 +124,8 @@ end
 -- One more (by = 1) or one less (-1) of the owner's jobs is claimable at the site.
 local function count_claimable_job(site, owner, by)
   if tonumber(redis.call('ZINCRBY', 'dr:weights', by, owner)) <= 0 then return refresh_owner(owner, nil, site) end
-  local position = find_position(owner, site)
-  redis.call('ZADD', 'dr:positions', position, owner)
+  local position, is_known = find_position(owner, site)
+  if not is_known then redis.call('ZADD', 'dr:positions', position, owner) end
   refresh_place(site, owner, remaining_concurrency(owner), position)
 end
 
