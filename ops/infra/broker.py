@@ -93,11 +93,7 @@ end
 """
 
 DISPATCH_LUA = (Path(dramatiq.brokers.__file__).parent / "redis" / "dispatch.lua").read_bytes()
-OWN_SCRIPTS = {
-    "dispatch": PREPENDED_LUA + DISPATCH_LUA + APPENDED_LUA,
-    "fetch": FETCH_LUA,
-    "ack": ACK_LUA,
-}
+OWN_SCRIPTS = {"dispatch": PREPENDED_LUA + DISPATCH_LUA + APPENDED_LUA, "fetch": FETCH_LUA, "ack": ACK_LUA}
 # Far below what a script can return.
 MAX_FETCHED = 1000
 

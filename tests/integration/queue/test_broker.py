@@ -8,7 +8,7 @@ import pytest
 from dramatiq import Message, Worker, actor
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
-from redis import OutOfMemoryError, Redis
+from redis import Redis, ResponseError
 
 from ops.infra.broker import MAX_WAKEUP_TOKENS, BlockingRedisBroker, HeartbeatThread
 from ops.infra.settings import Settings
@@ -179,21 +179,21 @@ def test_an_unavailable_queue_raises(settings: Settings) -> None:
 
 
 def test_an_ack_is_repeated_while_the_server_stores_nothing(settings: Settings, queue: Queue) -> None:
-    """A server whose memory or disk is full refuses it; the message is handled once, and later ones arrive."""
+    """A server without its replicas, or with a full disk, refuses it; the message is handled once, and others are."""
     client = queue.client
     with run_receiver(settings) as receiver:
         receiver.go_on.clear()
         queue.send(GENERATE, "1")
         eventually(lambda: receiver.received == ["1"])
-        client.config_set("maxmemory", 1)
+        client.config_set("min-replicas-to-write", 1)
         try:
-            with pytest.raises(OutOfMemoryError):
+            with pytest.raises(ResponseError, match="NOREPLICAS"):
                 client.set("x", "y")
             receiver.go_on.set()
             with pytest.raises(ConnectionClosed):
                 next(receiver.broker.consume(GENERATE_QUEUE))
         finally:
-            client.config_set("maxmemory", 0)
+            client.config_set("min-replicas-to-write", 0)
         eventually(lambda: not client.exists(f"{queue.wakeups_key}.msgs"))
         queue.send(GENERATE, "2")
         eventually(lambda: receiver.received == ["1", "2"])
@@ -206,7 +206,7 @@ def test_a_process_that_stops_gives_up_an_ack(settings: Settings, queue: Queue) 
         receiver.go_on.clear()
         queue.send(GENERATE, "1")
         eventually(lambda: receiver.received == ["1"])
-        client.config_set("maxmemory", 1)
+        client.config_set("min-replicas-to-write", 1)
         try:
             receiver.go_on.set()
             receiver.broker.stopping.set()
@@ -215,7 +215,7 @@ def test_a_process_that_stops_gives_up_an_ack(settings: Settings, queue: Queue) 
             eventually(lambda: not any(thread.is_alive() for thread in receiver.worker.workers))
             assert client.exists(f"{queue.wakeups_key}.msgs")
         finally:
-            client.config_set("maxmemory", 0)
+            client.config_set("min-replicas-to-write", 0)
 
 
 def test_a_burst_wakes_every_idle_receiver(settings: Settings, queue: Queue) -> None:
@@ -267,3 +267,17 @@ def test_a_waiting_receiver_stops_at_once(settings: Settings, monkeypatch: pytes
         assert not any(consumer.is_alive() for consumer in receiver.worker.consumers.values())
         receiver.worker.stop = lambda **_: None  # type: ignore[method-assign] # it has stopped
     assert not receiver.received
+
+
+def test_an_ack_needs_no_memory(settings: Settings, queue: Queue) -> None:
+    """A server whose memory is full forgets a handled message, and has room for another one."""
+    with run_receiver(settings) as receiver:
+        receiver.go_on.clear()
+        queue.send(GENERATE, "1")
+        eventually(lambda: receiver.received == ["1"])
+        queue.client.config_set("maxmemory", 1)
+        try:
+            receiver.go_on.set()
+            eventually(lambda: not queue.client.exists(f"{queue.wakeups_key}.msgs"))
+        finally:
+            queue.client.config_set("maxmemory", 0)
