@@ -124,8 +124,11 @@ LISTBOX_PAGE = """
 <script>
   const mine = document.querySelector("#mine"), field = document.querySelector("#field");
   field.onclick = () => { mine.hidden = false; };
-  // Some options appear only when text is typed.
-  field.oninput = () => setTimeout(() => { mine.innerHTML = `<li role="option">${field.value}</li>`; }, 200);
+  // Some options appear only when text is typed, and the list is drawn again while more of them arrive.
+  field.oninput = () => {
+    const draw = () => { mine.innerHTML = `<li role="option">${field.value}</li>`; };
+    for (let delay = 200; delay < 800; delay += 20) setTimeout(draw, delay);
+  };
   document.onclick = ({ target }) => {
     if (target.role !== "option") return;
     document.querySelector("output").textContent = `${target.parentNode.id} ${target.textContent}`;

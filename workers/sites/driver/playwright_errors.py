@@ -8,8 +8,10 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from schemas.errors import BrowserLost, SiteChanged, SiteSlow
 
-# Playwright has no error class for a closed page or browser, only these messages.
+# Playwright has no error classes for these, only messages: a closed page or browser, and an element that the page has
+# drawn again since it was found, as frameworks do.
 CLOSED_MESSAGES = ("has been closed", "Target crashed", "Connection closed", "Browser closed", "Target closed")
+REPLACED_MESSAGES = ("not attached", "detached", "Execution context was destroyed")
 
 
 @contextmanager
@@ -34,6 +36,11 @@ def translate_playwright_errors() -> Iterator[None]:
 def is_closed(error: Error) -> bool:
     """Whether the error means that the page or the browser is gone."""
     return any(message in error.message for message in CLOSED_MESSAGES)
+
+
+def is_replaced(error: Error) -> bool:
+    """Whether the error means that the page has removed or replaced the element."""
+    return any(message in error.message for message in REPLACED_MESSAGES)
 
 
 def first_line(error: Error) -> str:

@@ -3,7 +3,6 @@
 The second check finds values that the page has changed since: when another field was set, or when it had loaded.
 """
 
-import re
 from dataclasses import dataclass
 
 from playwright.async_api import Error, Page
@@ -12,13 +11,11 @@ from schemas.errors import InputNotTaken
 from schemas.sites.recipe import Step
 from schemas.sites.templates import PLACEHOLDER
 from workers.sites.driver.forms.fields import DRAWN_SCRIPT, FormField
-from workers.sites.driver.playwright_errors import is_closed
+from workers.sites.driver.playwright_errors import is_closed, is_replaced
 from workers.sites.driver.selectors import ElementFinder, Match
 
 MAX_VALUE_CHARS = 200
 PIN_ATTEMPTS = 2
-# Frameworks redraw elements; Playwright has no error class for a removed element.
-REPLACED = re.compile(r"not attached|detached|Execution context was destroyed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class FilledFields:
                 field = await self._pin(step, match, value)
                 shown = await field.set(value)
             except Error as error:
-                if attempt < PIN_ATTEMPTS and REPLACED.search(error.message):
+                if attempt < PIN_ATTEMPTS and is_replaced(error):
                     continue
                 raise
             break

@@ -9,6 +9,7 @@ from pathlib import Path
 from playwright.async_api import ElementHandle, Error, JSHandle, Locator
 
 from schemas.errors import ChoiceNotFound
+from workers.sites.driver.playwright_errors import is_replaced
 from workers.sites.observer.page_scripts import load_function
 
 OPTIONS_SCRIPT = load_function(Path(__file__).with_name("options.js"))
@@ -139,14 +140,22 @@ async def choose_from_list(field: ElementHandle, value: str, timeout_ms: int) ->
 
 
 async def _click_option(field: ElementHandle, name: str, before: JSHandle, timeout_ms: int) -> None:
-    # The list may be redrawn after each click, or close when the page scrolls it into view.
-    options = await _wait_for_options(field, before, reopens=True)
-    names = await read_option_names(options)
-    if name not in names:
-        raise _not_offered(name, names)
-    option = (await options.get_property(str(names.index(name)))).as_element()
-    if option:
-        await option.click(timeout=timeout_ms)
+    give_up_at = time.monotonic() + OPTION_TIMEOUT_S
+    while True:
+        # The list may be redrawn after each click or key, or close when the page scrolls it into view.
+        options = await _wait_for_options(field, before, reopens=True)
+        names = await read_option_names(options)
+        if name not in names:
+            raise _not_offered(name, names)
+        option = (await options.get_property(str(names.index(name)))).as_element()
+        try:
+            if option:
+                await option.click(timeout=timeout_ms)
+        except Error as error:
+            if not is_replaced(error) or time.monotonic() >= give_up_at:
+                raise
+        else:
+            return
 
 
 async def _find_option(
