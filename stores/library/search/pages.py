@@ -30,8 +30,9 @@ SAMPLE_SIZE = 2_000
 # If so many models of the sample match, the page is read along the index of its order. Of fewer, but at least
 # MIN_COMPARED, it depends on the estimated times of both ways.
 MIN_SAMPLED, MIN_COMPARED = 14, 5
-# What it takes to look at a model that an index of values has found, and at the next one along the order, in µs.
-FOUND_COST, WALKED_COST, WALKED_COST_OF_WORDS = 9, 2, 4
+# What it takes to look at a model that an index of values has found, and at the next one along the order, in µs. Words
+# are looked at last: where there are other conditions, of fewer models.
+FOUND_COST, WALKED_COST, WALKED_COST_OF_WORDS, WALKED_COST_OF_BOTH = 9, 2, 4, 3
 PAGE_MODELS = 50
 # A page is looked for among so many times the models that should have it, and at most among MAX_WALKED.
 WALK_MARGIN = 5
@@ -121,12 +122,15 @@ class _Search:
         if sample.matching < MIN_COMPARED or not self._is_postgresql:
             return False
         found = sample.matching if is_by_one_index(self._criteria) else self._count_found_in_sample(sample)
-        cost = WALKED_COST_OF_WORDS if self._criteria.query.phrases else WALKED_COST
+        query, cost = self._criteria.query, WALKED_COST
+        if query.phrases:
+            is_alone = not (query.terms or self._criteria.equal or self._criteria.tags)
+            cost = WALKED_COST_OF_WORDS if is_alone else WALKED_COST_OF_BOTH
         return found * sample.models // sample.seen * FOUND_COST > sample.models_for(PAGE_MODELS) * cost
 
     def _count_found_in_sample(self, sample: Sample) -> int:
         """Return how many models of the sample the indexes of values would find."""
-        among = self._among_sample()
+        among = self._among_sample(with_terms=True)
         numbers = [func.count().filter(each) for each in by_index(self._criteria, self._connection, among.c)]
         # Without an index all models are looked at.
         return sum(self._connection.execute(select(*numbers).select_from(among)).one()) if numbers else sample.seen
@@ -210,14 +214,16 @@ class _Search:
             int(self._connection.execute(matching).scalar_one()),
         )
 
-    def _among_sample(self) -> Any:
+    def _among_sample(self, *, with_terms: bool = False) -> Any:
         sampled = select(models).order_by(SAMPLE_ORDER).limit(SAMPLE_SIZE).subquery()
-        if not self._is_postgresql:
+        if not self._is_postgresql or not (with_terms or self._criteria.query.phrases):
             return sampled
         # In the same order, so that each model of the sample is among them.
         of_sampled = select(terms).order_by(TERMS_SAMPLE_ORDER).limit(SAMPLE_SIZE).subquery()
         joined = sampled.outerjoin(of_sampled, of_sampled.c.model_id == sampled.c.id)
-        return select(*sampled.c, of_sampled.c.terms.label(OWN_TERMS)).select_from(joined).subquery()
+        # The offset keeps the conditions out of the join: the planner would expect that a single model meets them, and
+        # would compare each one with all terms.
+        return select(*sampled.c, of_sampled.c.terms.label(OWN_TERMS)).select_from(joined).offset(0).subquery()
 
     def _walk(self, place: _Place) -> list[Any]:
         """Return the page if it is among the next models in the order of the list; else what there is of it."""
