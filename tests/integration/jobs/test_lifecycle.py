@@ -190,8 +190,10 @@ def test_lora_search_uses_the_site(app: AppClient) -> None:
 
 
 def test_quota_shows_the_quota_of_the_site(app: AppClient) -> None:
-    """It shows the numbers of the page."""
-    assert app.get("/api/v1/quota").json["site"] == {"name": "studio", "used": "0", "limit": "1500"}
+    """It shows the numbers of the page, once the site has answered."""
+    expected = {"name": "studio", "used": "0", "limit": "1500"}
+
+    eventually(lambda: app.get("/api/v1/quota").json["site"] == expected)
 
 
 def test_health_is_ok(app: AppClient) -> None:
