@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,7 @@ def migrate(url: str) -> None:
         try:
             return _upgrade(url)
         except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) not in (LOCK_NOT_AVAILABLE, DEADLOCK):
+            if not _is_in_use(error):
                 raise UnreachableError("DATABASE_URL", describe_error(error)) from error
             log.warning("migration.table_in_use", attempt=attempt, attempts=TABLE_LOCK_ATTEMPTS)
             if attempt < TABLE_LOCK_ATTEMPTS:
@@ -181,6 +181,29 @@ def wait_for_library(connection: Connection) -> None:
     They lock its tables in another order: before the first lock on a table, this prevents deadlocks with them.
     """
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LIBRARY_LOCK_ID})")
+
+
+def lock_in_turns(connection: Connection, names: Sequence[str]) -> None:
+    """Exclude all others from tables, locked in this order, within a transaction whose work a failure would lose.
+
+    Each turn is short and lets go of all the tables, so that those who wait behind it go on before the next one.
+    """
+    for turn in range(1, TABLE_LOCK_ATTEMPTS + 1):
+        savepoint = connection.begin_nested()
+        try:
+            connection.exec_driver_sql(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE")
+        except OperationalError as error:
+            savepoint.rollback()
+            if turn == TABLE_LOCK_ATTEMPTS or not _is_in_use(error):
+                raise
+            time.sleep(TABLE_LOCK_RETRY_S)
+        else:
+            savepoint.commit()
+            return
+
+
+def _is_in_use(error: OperationalError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in (LOCK_NOT_AVAILABLE, DEADLOCK)
 
 
 def list_revisions() -> list[str]:

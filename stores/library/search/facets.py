@@ -65,7 +65,7 @@ def count_by_value(
     """Return the most frequent values of some models, each with their number, and how many models there are.
 
     ``matches`` selects ``id`` and, for each value but the tags, the value and its key. Only ``most`` of them are looked
-    at, a random sample.
+    at, the first in the order of the sample. They are random among ``matches``, which a caller may have cut before.
     """
     found = matches.cte("found")
     chosen = found

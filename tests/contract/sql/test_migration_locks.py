@@ -1,10 +1,15 @@
 """Migrations of a PostgreSQL database that others use."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import pytest
+from psycopg import Connection as Session
+from psycopg import connect
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, create_engine, event
 from structlog.testing import capture_logs
 
@@ -13,6 +18,7 @@ from ops.infra.database import is_migrated, migrate, migrate_to
 from ops.infra.setting_parsers import UnreachableError
 from tests.conftest import eventually
 
+SEARCH = "SELECT count(*) FROM library_models m JOIN library_search_terms t ON t.model_id = m.id"
 IN_USE = "BEGIN; LOCK TABLE library_models IN ROW EXCLUSIVE MODE"
 
 
@@ -131,3 +137,93 @@ def test_a_table_in_use_throws_no_work_away(url: str, monkeypatch: pytest.Monkey
 
 def _record(statements: list[str], _connection: object, _cursor: object, statement: str, *_: object) -> None:
     statements.append(statement)
+
+
+@contextmanager
+def before_each_statement(call: Callable[[str], object]) -> Iterator[None]:
+    """Call a function with each statement of SQLAlchemy before it runs."""
+
+    def listener(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        call(statement)
+
+    event.listen(Engine, "before_cursor_execute", listener)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", listener)
+
+
+@pytest.fixture
+def session(url: str) -> Iterator[Session[Any]]:
+    """A session on a database with a library as it was before 0017."""
+    migrate_to(url, "0016")
+    with connect(url.replace("+psycopg", ""), autocommit=True) as opened:
+        opened.execute(
+            "INSERT INTO library_models (id, name, name_key, type, type_key, category, category_key, nsfw_level, "
+            "downloads, likes, newest_at, size_bytes, files, flags) "
+            "SELECT n, 'x', 'x', 'x', 'x', 'x', 'x', 0, 0, 0, 0, 0, 1, 0 FROM generate_series(1, 9) AS n"
+        )
+        opened.execute(
+            "INSERT INTO library_details (model_id, facts, sources, search_text) "
+            "SELECT id, '', '', 'ink wash' FROM library_models"
+        )
+        yield opened
+
+
+def test_the_library_is_read_while_its_words_are_written(url: str, session: Session[Any]) -> None:
+    """Searches wait only while the new table takes the place of the old one, which takes no time."""
+    session.execute("SET lock_timeout = 50")
+    held_up: list[str] = []
+    numbers: set[int] = set()
+
+    def search(statement: str) -> None:
+        try:
+            numbers.update(row[0] for row in session.execute(SEARCH))
+        except LockNotAvailable:
+            held_up.append(statement.split(" (", maxsplit=1)[0].strip())
+
+    with before_each_statement(search):
+        migrate(url)
+    search("")
+    assert numbers == {9}
+    quick = (
+        "ROLLBACK TO",
+        "RELEASE",
+        "DROP TABLE",
+        "ALTER TABLE",
+        "ALTER INDEX",
+        "CREATE OR REPLACE",
+        "UPDATE alembic",
+    )
+    assert [each for each in held_up if not each.startswith(quick)] == []
+    assert [each for each in held_up if "ADD CONSTRAINT" in each] == []
+    assert "DROP TABLE library_search_terms" in held_up
+    assert [row[0] for row in session.execute("SELECT word FROM library_search_words ORDER BY word")] == ["ink", "wash"]
+
+
+def test_a_search_at_the_end_costs_no_work(url: str, session: Session[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words are written once, whoever reads the library then, and there is no deadlock with a search."""
+    monkeypatch.setattr(database, "TABLE_LOCK_TIMEOUT_MS", 100)
+    monkeypatch.setattr(database, "TABLE_LOCK_RETRY_S", 0.05)
+    monkeypatch.setattr(database, "TABLE_LOCK_ATTEMPTS", 1_000)
+    statements: list[str] = []
+
+    def note(statement: str) -> None:
+        statements.append(statement)
+        if statement.startswith("ANALYZE"):
+            session.execute("BEGIN")
+            session.execute("SELECT count(*) FROM library_models")
+
+    def turns() -> int:
+        return [each.startswith("LOCK TABLE library_models, library_search_terms") for each in statements].count(True)
+
+    migration = threading.Thread(target=migrate, args=[url])
+    with before_each_statement(note):
+        migration.start()
+        # The first one was before the work.
+        eventually(lambda: turns() >= 4)
+        session.execute(SEARCH)
+        session.execute("COMMIT")
+        migration.join(60)
+    assert is_migrated(url)
+    assert len([each for each in statements if each.startswith("INSERT INTO new_library_search_terms")]) == 1

@@ -36,7 +36,7 @@ LANDED = {
     "0014_library_counts.py": "f6a5adeb71ae0e6e7c6da824b2cf7fede16f02dcb318bf43a2bf1a03f2cd0d1b",
     "0015_failed_deliveries.py": "c93f5f60c00947b91d59b678b5419172231dbfa95fddd2cc3636376a92b19903",
     "0016_library_recount.py": "48518a59b6169fae8410c93c8422830c8434f798e195bb08dcbd94a9964116ba",
-    "0017_library_words.py": "dcf6ab53cfa2d2170f68e69cce6ad7628ba3002c32e17894f29dc4107692320e",
+    "0017_library_words.py": "d905433b44b7a7a2c464b231bfaefa8faa92a8ff3051fa0c754ddd8a11f385b6",
 }
 # The indexes of the lists as 0006 first made them.
 FIRST_INDEXES = {

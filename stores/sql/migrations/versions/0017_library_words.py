@@ -2,13 +2,16 @@
 
 An index answers for a whole word several times as fast as for the beginning of words. Each word of the library is
 therefore in a table, and each pair of words that follow one another is a term of its own, cut to a number of 16 bits so
-that the index has few of them. All terms are written again: about two minutes for a million models, during which the
-library is read but not written.
+that the index has few of them. All terms are written again, into a new table: about 100 seconds for a million models,
+during which the library is read but not written. The new table takes the place of the old one at the end. Only triggers
+write that table, never a process.
 """
 
 import importlib
 
 from alembic import op
+
+from ops.infra.database import lock_in_turns
 
 revision = "0017"
 down_revision = "0016"
@@ -17,6 +20,9 @@ down_revision = "0016"
 COUNTS = importlib.import_module("stores.sql.migrations.versions.0014_library_counts")
 RECOUNT = importlib.import_module("stores.sql.migrations.versions.0016_library_recount")
 TABLE, WORDS = "library_search_terms", "library_search_words"
+NEW = f"new_{TABLE}"
+# Dropping a foreign key locks the table it refers to. Searches lock both in this order.
+READ_TABLES = ("library_models", TABLE)
 # PostgreSQL gives this position to all words after it too: which of them follow one another is not known.
 LAST_POSITION = 16_383
 PAIR_FUNCTION = (
@@ -46,9 +52,7 @@ NEW_WORDS = f"""
 INSERT INTO {WORDS} (word)
 SELECT DISTINCT word FROM {{source}} WHERE NOT starts_with(word, '=') ORDER BY word ON CONFLICT DO NOTHING
 """  # noqa: S608 - names of this module, here and below
-ALL_WORDS = NEW_WORDS.format(
-    source="ts_stat('SELECT terms FROM library_search_terms') AS all_words (word, documents, entries)"
-)
+WORDS_OF_TABLE = "ts_stat('SELECT terms FROM {table}') AS all_words (word, documents, entries)"
 WRITE_TERMS = f"""
 CREATE OR REPLACE FUNCTION library_search_write_terms() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE changed integer; written tsvector;
@@ -71,42 +75,47 @@ def upgrade() -> None:
     op.execute(PAIRS_FUNCTION)
     # Until the trigger is another one the library is not written.
     op.execute("LOCK TABLE library_details, library_models, library_tags IN SHARE ROW EXCLUSIVE MODE")
+    # A transaction that reads the tables for long costs no work; these locks end at once.
+    test = op.get_bind().begin_nested()
+    lock_in_turns(op.get_bind(), READ_TABLES)
+    test.rollback()
     _write_terms()
     op.execute(f'CREATE TABLE {WORDS} (word text COLLATE "C" PRIMARY KEY)')
-    op.execute(ALL_WORDS)
-    op.execute(f"ANALYZE {TABLE}, {WORDS}")
+    op.execute(NEW_WORDS.format(source=WORDS_OF_TABLE.format(table=NEW)))
+    op.execute(f"ANALYZE {NEW}, {WORDS}")
+    # From here on searches wait, so nothing that takes long follows.
+    lock_in_turns(op.get_bind(), READ_TABLES)
+    op.execute(f"DROP TABLE {TABLE}")
+    op.execute(f"ALTER TABLE {NEW} RENAME CONSTRAINT {NEW}_pkey TO {TABLE}_pkey")
+    op.execute(f"ALTER INDEX {NEW}_index RENAME TO {TABLE}_index")
+    op.execute(f"ALTER TABLE {NEW} RENAME TO {TABLE}")
     op.execute(WRITE_TERMS)
-    statements = [f"DELETE FROM {table}" for table in (*RECOUNT.DERIVED, WORDS)]  # noqa: S608
-    statements += COUNTS._first_counts()  # noqa: SLF001
-    statements += [f"INSERT INTO {TABLE} (model_id, terms) {TERMS_ROWS}", ALL_WORDS]
-    body = "; ".join(statements)
-    op.execute(
-        f"CREATE OR REPLACE FUNCTION {RECOUNT.FUNCTION}() RETURNS void LANGUAGE plpgsql AS $$ BEGIN {body}; END $$"
-    )
+    _count_words_too()
 
 
 def _write_terms() -> None:
     """Write the terms into a new table, so that searches read the old one meanwhile."""
-    # A transaction that uses the old one for long costs no work; the lock ends at once.
-    test = op.get_bind().begin_nested()
-    op.execute(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
-    test.rollback()
-    new = f"new_{TABLE}"
-    op.execute(f"CREATE TABLE {new} (model_id integer NOT NULL, terms tsvector NOT NULL)")
-    op.execute(f"INSERT INTO {new} (model_id, terms) {TERMS_ROWS}")
-    op.execute(f"CREATE INDEX {new}_index ON {new} USING gin (terms)")
-    op.execute(f"ALTER TABLE {new} ADD CONSTRAINT {new}_pkey PRIMARY KEY (model_id)")
+    op.execute(f"CREATE TABLE {NEW} (model_id integer NOT NULL, terms tsvector NOT NULL)")
+    op.execute(f"INSERT INTO {NEW} (model_id, terms) {TERMS_ROWS}")
+    op.execute(f"CREATE INDEX {NEW}_index ON {NEW} USING gin (terms)")
+    op.execute(f"ALTER TABLE {NEW} ADD CONSTRAINT {NEW}_pkey PRIMARY KEY (model_id)")
     # The order of the index of the sample, so that its terms are read without looking for each.
-    op.execute(f"CREATE INDEX {TABLE}_sample ON {new} ((model_id * 2654435761 % 4294967296))")
-    foreign_key = f"{TABLE}_model_id_fkey"
-    op.execute(f"DROP TABLE {TABLE}")
+    op.execute(f"CREATE INDEX {TABLE}_sample ON {NEW} ((model_id * 2654435761 % 4294967296))")
     op.execute(
-        f"ALTER TABLE {new} ADD CONSTRAINT {foreign_key} FOREIGN KEY (model_id) REFERENCES library_models (id) "
-        "ON DELETE CASCADE"
+        f"ALTER TABLE {NEW} ADD CONSTRAINT {TABLE}_model_id_fkey FOREIGN KEY (model_id) "
+        "REFERENCES library_models (id) ON DELETE CASCADE"
     )
-    op.execute(f"ALTER TABLE {new} RENAME CONSTRAINT {new}_pkey TO {TABLE}_pkey")
-    op.execute(f"ALTER INDEX {new}_index RENAME TO {TABLE}_index")
-    op.execute(f"ALTER TABLE {new} RENAME TO {TABLE}")
+
+
+def _count_words_too() -> None:
+    statements = [f"DELETE FROM {table}" for table in (*RECOUNT.DERIVED, WORDS)]  # noqa: S608
+    statements += COUNTS._first_counts()  # noqa: SLF001
+    statements.append(f"INSERT INTO {TABLE} (model_id, terms) {TERMS_ROWS}")
+    statements.append(NEW_WORDS.format(source=WORDS_OF_TABLE.format(table=TABLE)))
+    body = "; ".join(statements)
+    op.execute(
+        f"CREATE OR REPLACE FUNCTION {RECOUNT.FUNCTION}() RETURNS void LANGUAGE plpgsql AS $$ BEGIN {body}; END $$"
+    )
 
 
 def downgrade() -> None:
