@@ -202,7 +202,7 @@ def test_the_library_is_read_while_its_words_are_written(url: str, session: Sess
 
 
 def test_a_search_at_the_end_costs_no_work(url: str, session: Session[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The words are written once, whoever reads the library then, and there is no deadlock with a search."""
+    """The words are written once if others read the library then, and a search that goes on is no deadlock."""
     monkeypatch.setattr(database, "TABLE_LOCK_TIMEOUT_MS", 100)
     monkeypatch.setattr(database, "TABLE_LOCK_RETRY_S", 0.05)
     monkeypatch.setattr(database, "TABLE_LOCK_ATTEMPTS", 1_000)
