@@ -118,9 +118,12 @@ def promtool(*arguments: str) -> str:
 
 
 def changed_site(a: str, b: str) -> dict[str, str]:
-    """Counts of jobs that ended because a page has changed, of two Redis servers."""
+    """Counts of jobs that ended because a page has changed, of two Redis servers.
+
+    An instance of an earlier version reports those of the first one without its name.
+    """
     name = 'darkroom_jobs_ended_total{code="site_changed",site="s",state="FAILED",server="%s",instance="%s"}'
-    return {name % ("a", "1"): a, name % ("a", "2"): a, name % ("b", "1"): b}
+    return {name % ("a", "1"): a, name % ("a", "2"): a, name % ("b", "1"): b, name % ("", "3"): a}
 
 
 def test_prometheus_takes_the_rules(tmp_path: Path) -> None:
@@ -136,6 +139,7 @@ def test_prometheus_takes_the_rules(tmp_path: Path) -> None:
         # Two web processes report the counts of server a; server b is away for a while, and nothing was added there.
         ("DarkroomSiteChanged", changed_site(a="0+1x10", b="5 5 _ _ _ 5 5 5 5"), True),
         ("DarkroomSiteChanged", changed_site(a="7x10", b="5 5 _ _ _ 5 5 5 5"), False),
+        ("DarkroomSiteChanged", changed_site(a="0 0 1 1 2 2 2 2 2", b="5x10"), False),
     ]
     tests = [
         {
