@@ -16,8 +16,8 @@ BACKLOG = 2048
 # gunicorn's maximum: a prompt of 4,000 ASCII characters fits; longer ones must be sent by POST.
 MAX_REQUEST_LINE_BYTES = 8190
 LOOPBACK = "127.0.0.1"
-# Above the ports that programs listen on by default.
-MIN_FREE_PORT, MAX_PORT = 10_000, 65_535
+# Above the ports that programs listen on by default, and those that browsers refuse, of which 10080 is the last.
+MIN_FREE_PORT, MAX_PORT = 10_081, 65_535
 MAX_PORT_TRIES = 1000
 PORT_RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 # The range that other systems use, and IANA reserves.

@@ -22,9 +22,9 @@ sys.stdin.read()
 def test_no_port_is_given_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither by one process nor by several, while these run; and the port is not one of outgoing connections."""
     range_file = tmp_path / "range"
-    range_file.write_text("10100\t65535\n")
+    range_file.write_text("10181\t65535\n")
     monkeypatch.setattr(web_command, "PORT_RANGE_FILE", range_file)
-    assert web_command._server_ports() == range(10_000, 10_100)
+    assert web_command._server_ports() == range(10_081, 10_181)
     lines = f"import pathlib, ops.processes.web_command as w; w.PORT_RANGE_FILE = pathlib.Path({str(range_file)!r})"
     with subprocess.Popen(
         [sys.executable, "-c", lines + SCRIPT], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -36,7 +36,7 @@ def test_no_port_is_given_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     assert (len(taken), len(own)) == (20, 10)
     assert not taken & own
-    assert taken | own <= set(range(10_000, 10_100))
+    assert taken | own <= set(range(10_081, 10_181))
 
 
 def test_a_port_of_a_server_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +51,7 @@ def test_a_port_of_a_server_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize(
     ("text", "ports"),
-    [("1024 60999", range(61_000, 65_536)), ("1024 65535", range(10_000, 65_536)), ("", range(10_000, 49_152))],
+    [("1024 60999", range(61_000, 65_536)), ("1024 65535", range(10_081, 65_536)), ("", range(10_081, 49_152))],
 )
 def test_systems_divide_their_ports_differently(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, ports: range
