@@ -67,9 +67,10 @@ class Shards(Generic[S]):
         return next((self.members[n] for n in range(len(self)) if not self.is_down(n)), self.members[0])
 
     def try_each(self, call: Callable[[S], R], *, subject: str | None = None, home: int | None = None) -> list[R]:
-        """Return the results of the servers that answer, in their order.
+        """Return the results of the servers that answer, in their order, but first that of the one that has to answer.
 
-        ``home`` is the number of a server that has to answer, by default that of the subject, if there is one.
+        That is the server of ``subject`` or, without a subject, the one with the number ``home``; without either, there
+        is none.
 
         Raises:
             Unavailable: that server does not answer; or, if none has to, none does.
