@@ -21,6 +21,7 @@ from tests.conftest import eventually
 from tests.support.killing import (
     RECOVERY_TIMEOUT_S,
     KillOnCommand,
+    ack_sha,
     assert_completed_once,
     await_end,
     connect_without_relay,
@@ -86,7 +87,7 @@ def test_a_worker_killed_before_its_ack_repeats_nothing(one_worker: Stack) -> No
     with connect_without_relay(one_worker) as direct:
         before = count_ended(direct)
         # Other messages are acknowledged too: kill only at the ack that follows the end of a job.
-        kill = KillOnCommand(one_worker, "worker", b"$3\r\nack\r\n", when=lambda: count_ended(direct) > before)
+        kill = KillOnCommand(one_worker, "worker", ack_sha(one_worker), when=lambda: count_ended(direct) > before)
         job_id, nonce = submit(one_worker)
         eventually(lambda: kill.triggered)
     job = assert_completed_once(one_worker, job_id, nonce)

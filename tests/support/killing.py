@@ -9,6 +9,7 @@ from typing import Any
 
 from redis import Redis
 
+from ops.infra.broker import ACK_LUA
 from ops.infra.redis import connect
 from ops.processes.embedded_redis import SOCKET_NAME
 from ops.testbed import hostile_site, marked_images
@@ -128,3 +129,8 @@ class KillOnCommand:
 def script_sha(stack: Stack, name: str) -> bytes:
     """Return the SHA-1 by which a Lua script is called."""
     return Scripts(stack.redis).sha(name).encode()
+
+
+def ack_sha(stack: Stack) -> bytes:
+    """Return the SHA-1 by which the broker's acknowledgement of a message is called."""
+    return str(stack.redis.register_script(ACK_LUA).sha).encode()
