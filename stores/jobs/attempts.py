@@ -49,7 +49,7 @@ class Attempts:
         self._redis = client
         self._scripts = scripts
         self._result_ttl_s = settings.result_ttl_s
-        self._unfinished_ttl_s = settings.job_deadline_s + settings.result_ttl_s
+        self._attempt_ttl_s = settings.job_deadline_s + settings.result_ttl_s
         self._rules = rules
         self._stored = stored
 
@@ -89,7 +89,7 @@ class Attempts:
         arguments = {
             "progress": progress and json.dumps(asdict(progress)),
             "preview": None if preview is None else json.dumps({"sizeBytes": len(preview)}),
-            "ttl_s": self._unfinished_ttl_s,
+            "ttl_s": self._attempt_ttl_s,
         }
         self._run("record_progress", job, arguments, *(() if preview is None else (preview,)))
 
@@ -104,19 +104,19 @@ class Attempts:
     def store_images(self, job: Job, images: Sequence[GeneratedImage], jpeg: bytes) -> list[str]:
         """Store the finished images, and the first one as JPEG too.
 
-        Return their keys in the media store, which the end of the job records; none if they are in Redis. Without that
-        end the media store keeps them for as long as a job can be unfinished.
+        Return their keys in the media store, which the end of the job records; none if they are in Redis. If this
+        attempt does not end the job, the media store deletes them when it can no longer do so.
 
         Raises:
-            LeaseLost: another attempt holds the job, or it has ended, and the images belong into Redis.
+            LeaseLost: another attempt holds the job, or it has ended; only if the images belong into Redis.
         """
         pictures = [jpeg, *(image.data for image in images)]
-        keys = self._stored.put(job.id, pictures, self._unfinished_ttl_s)
+        keys = self._stored.put(job.id, pictures, self._attempt_ttl_s)
         if not keys:
-            self._run("store_images", job, {"ttl_s": self._unfinished_ttl_s}, *pictures)
+            self._run("store_images", job, {"ttl_s": self._attempt_ttl_s}, *pictures)
         return keys
 
-    def complete(self, job: Job, images: Sequence[GeneratedImage], media_keys: Sequence[str] = ()) -> None:
+    def complete(self, job: Job, images: Sequence[GeneratedImage], media_keys: Sequence[str]) -> None:
         """End the job with the images that were stored; raises LeaseLost, also if none were.
 
         ``media_keys`` are what ``store_images`` has returned.
@@ -128,7 +128,7 @@ class Attempts:
 
     def store_trace(self, job: Job, trace: bytes) -> None:
         """Store the attempt's Playwright trace, a zip; it expires with the job."""
-        self._redis.set(job_key(job.id, "trace"), trace, ex=self._unfinished_ttl_s)
+        self._redis.set(job_key(job.id, "trace"), trace, ex=self._attempt_ttl_s)
 
     def fail(self, job: Job, error: ServiceError, failure_report: Mapping[str, Any] | None = None) -> None:
         """End the job with an error; raises LeaseLost."""

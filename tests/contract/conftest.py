@@ -148,6 +148,6 @@ def create_completed_job(
 ) -> Job:
     """Create a job that has its image."""
     job = create_accepted_job(stores, job_request, job_id)
-    stores.attempts.store_images(job, [image], b"jpeg bytes")
-    stores.attempts.complete(job, [image])
+    keys = stores.attempts.store_images(job, [image], b"jpeg bytes")
+    stores.attempts.complete(job, [image], keys)
     return stores.jobs.get(job_id)

@@ -133,8 +133,8 @@ class FakeWorker:
 
     def complete(self) -> None:
         """The image is there."""
-        self._attempts.store_images(self.job, [IMAGE], b"jpeg bytes")
-        self._attempts.complete(self.job, [IMAGE])
+        keys = self._attempts.store_images(self.job, [IMAGE], b"jpeg bytes")
+        self._attempts.complete(self.job, [IMAGE], keys)
 
     def fail(self) -> None:
         """The page has refused the prompt."""

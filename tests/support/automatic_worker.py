@@ -48,5 +48,5 @@ class AutomaticWorker:
             return
         attempts.record_progress(job, Progress(50.0, 10, 20))
         attempts.record_preview(job, b"preview")
-        attempts.store_images(job, [IMAGE], b"jpeg bytes")
-        attempts.complete(job, [IMAGE])
+        keys = attempts.store_images(job, [IMAGE], b"jpeg bytes")
+        attempts.complete(job, [IMAGE], keys)

@@ -134,5 +134,5 @@ def _finish_jobs(stack: Stack) -> Iterator[None]:
 def _complete(stack: Stack, job: Job) -> None:
     attempts = stack.stores.attempts
     attempts.mark_accepted(job)
-    attempts.store_images(job, [IMAGE], b"jpeg bytes")
-    attempts.complete(job, [IMAGE])
+    keys = attempts.store_images(job, [IMAGE], b"jpeg bytes")
+    attempts.complete(job, [IMAGE], keys)

@@ -33,8 +33,8 @@ def complete_next(stores: RedisStores, image: GeneratedImage) -> None:
     job = stores.attempts.claim("w1")
     assert job
     stores.attempts.mark_accepted(job)
-    stores.attempts.store_images(job, [image], b"jpeg")
-    stores.attempts.complete(job, [image])
+    keys = stores.attempts.store_images(job, [image], b"jpeg")
+    stores.attempts.complete(job, [image], keys)
 
 
 @pytest.mark.parametrize("policy", ["daily", "weekly", "queued"])
@@ -150,8 +150,8 @@ def test_concurrency_of_a_key_is_limited(stores: RedisStores, job_request: JobRe
     assert stores.wakeups.top_up() == 0
     mine = first if first.owner == OWNER else other
     stores.attempts.mark_accepted(mine)
-    stores.attempts.store_images(mine, [image], b"jpeg")
-    stores.attempts.complete(mine, [image])
+    keys = stores.attempts.store_images(mine, [image], b"jpeg")
+    stores.attempts.complete(mine, [image], keys)
     assert stores.wakeups.top_up() == 1
     assert stores.attempts.claim("w1")
     assert stores.attempts.claim("w1") is None

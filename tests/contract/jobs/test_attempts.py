@@ -26,8 +26,8 @@ def test_every_change_has_its_own_event(
     versions.append(stores.jobs.get(JOB_ID))
     stores.attempts.record_preview(job, b"preview")
     versions.append(stores.jobs.get(JOB_ID))
-    stores.attempts.store_images(job, [image], b"jpeg bytes")
-    stores.attempts.complete(job, [image])
+    keys = stores.attempts.store_images(job, [image], b"jpeg bytes")
+    stores.attempts.complete(job, [image], keys)
     versions.append(stores.jobs.get(JOB_ID))
 
     assert sorted({job.seq for job in versions}) == [job.seq for job in versions]
@@ -62,8 +62,8 @@ def test_several_images_are_stored_and_expire_together(stores: RedisStores, job_
     job = stores.attempts.claim("w2")
     assert job
     stores.attempts.mark_accepted(job)
-    stores.attempts.store_images(job, images[:2], b"jpeg")
-    stores.attempts.complete(job, images[:2])
+    keys = stores.attempts.store_images(job, images[:2], b"jpeg")
+    stores.attempts.complete(job, images[:2], keys)
 
     assert [b"image 1", b"image 2", None] == [stores.results.get_original(JOB_ID, number) for number in (1, 2, 3)]
     assert [1, 2] == [result.height for result in stores.jobs.get(JOB_ID).results]
@@ -95,7 +95,7 @@ def test_an_attempt_without_lease_cannot_write(
         lambda: stores.attempts.record_progress(old, Progress(1.0)),
         lambda: stores.attempts.record_preview(old, b"old"),
         lambda: stores.attempts.store_images(old, [image], b"old"),
-        lambda: stores.attempts.complete(old, [image]),
+        lambda: stores.attempts.complete(old, [image], ()),
         lambda: stores.attempts.fail(old, SiteRefused("old")),
         lambda: stores.attempts.retry(old, BrowserLost(), 0),
         lambda: stores.attempts.release(old, BrowserLost()),
@@ -117,7 +117,7 @@ def test_a_job_cannot_complete_without_its_image(
     job = create_accepted_job(stores, job_request)
 
     with pytest.raises(LeaseLost):
-        stores.attempts.complete(job, [image])
+        stores.attempts.complete(job, [image], ())
 
     assert JobState.PENDING is stores.jobs.get(JOB_ID).state
 
@@ -251,10 +251,10 @@ def test_repeated_writes_change_nothing(stores: RedisStores, job_request: JobReq
     stores.attempts.mark_accepted(job)
     assert seq == stores.jobs.get(JOB_ID).seq
 
-    stores.attempts.store_images(job, [image], b"jpeg")
-    stores.attempts.complete(job, [image])
+    keys = stores.attempts.store_images(job, [image], b"jpeg")
+    stores.attempts.complete(job, [image], keys)
     seq = stores.jobs.get(JOB_ID).seq
-    stores.attempts.complete(job, [image])
+    stores.attempts.complete(job, [image], keys)
     assert seq == stores.jobs.get(JOB_ID).seq
 
 

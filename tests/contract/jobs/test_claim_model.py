@@ -245,8 +245,8 @@ class Pair:
         mine, now = self.model.jobs[job.id], self.clock.now_ms()
         if how == "complete":
             self.stores.attempts.mark_accepted(job)
-            self.stores.attempts.store_images(job, [IMAGE], b"x")
-            self.stores.attempts.complete(job, [IMAGE])
+            keys = self.stores.attempts.store_images(job, [IMAGE], b"x")
+            self.stores.attempts.complete(job, [IMAGE], keys)
             mine.state = "ENDED"
             self.model.record(mine, works=True, now=now)
         elif how == "fail":

@@ -49,8 +49,8 @@ class JobQueue:
             return None
         self.clock.advance(seconds)
         self.stores.attempts.mark_accepted(job)
-        self.stores.attempts.store_images(job, [IMAGE], b"x")
-        self.stores.attempts.complete(job, [IMAGE])
+        keys = self.stores.attempts.store_images(job, [IMAGE], b"x")
+        self.stores.attempts.complete(job, [IMAGE], keys)
         return self.names[job.id]
 
 

@@ -94,8 +94,8 @@ def test_each_owner_has_limits(
         job = limited.attempts.claim("w1")
         assert job
         limited.attempts.mark_accepted(job)
-        limited.attempts.store_images(job, [GeneratedImage(b"x", "image/png", 1, 1)], b"x")
-        limited.attempts.complete(job, [GeneratedImage(b"x", "image/png", 1, 1)])
+        keys = limited.attempts.store_images(job, [GeneratedImage(b"x", "image/png", 1, 1)], b"x")
+        limited.attempts.complete(job, [GeneratedImage(b"x", "image/png", 1, 1)], keys)
 
     with pytest.raises(LimitReached, match="LIMIT_DAILY_IMAGES") as refused:
         limited.jobs.create("d" * 32, OWNER, job_request, "r1")

@@ -62,7 +62,7 @@ class RandomCalls:
             "progress": lambda: self.attempts_store.record_progress(job, Progress(1.0)),
             "preview": lambda: self.attempts_store.record_preview(job, b"x"),
             "store_images": lambda: self.attempts_store.store_images(job, [IMAGE], b"x"),
-            "complete": lambda: self.attempts_store.complete(job, [IMAGE]),
+            "complete": lambda: self.attempts_store.complete(job, [IMAGE], ()),
             "fail": lambda: self.attempts_store.fail(job, SiteRefused()),
             "retry": lambda: self.attempts_store.retry(job, BrowserLost(), 1000),
             "release": lambda: self.attempts_store.release(job, BrowserLost()),

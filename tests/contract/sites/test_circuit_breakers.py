@@ -45,8 +45,8 @@ class SiteJobs:
             self.stores.attempts.fail(job, error)
             return
         self.stores.attempts.mark_accepted(job)
-        self.stores.attempts.store_images(job, [IMAGE], b"x")
-        self.stores.attempts.complete(job, [IMAGE])
+        keys = self.stores.attempts.store_images(job, [IMAGE], b"x")
+        self.stores.attempts.complete(job, [IMAGE], keys)
 
     def fail(self, times: int, error: ServiceError = BROKEN[0]) -> None:
         """Submit ``times`` jobs and end them with ``error``."""

@@ -42,8 +42,8 @@ def finish(mcp: McpClient, job_id: str, *pictures: bytes) -> Job:
     for data in pictures:
         with Image.open(io.BytesIO(data)) as image:
             images.append(GeneratedImage(data, f"image/{(image.format or '').lower()}", *image.size))
-    attempts.store_images(job, images, b"jpeg")
-    attempts.complete(job, images)
+    keys = attempts.store_images(job, images, b"jpeg")
+    attempts.complete(job, images, keys)
     return job
 
 

@@ -25,8 +25,8 @@ def complete_job(app: AppClient, prompt: str, width: int) -> str:
     assert job
     attempts.mark_accepted(job)
     picture = GeneratedImage(encode(draw_image((width, 48)), "PNG"), "image/png", width, 48)
-    attempts.store_images(job, [picture], encode(draw_image((width, 48)), "JPEG"))
-    attempts.complete(job, [picture])
+    keys = attempts.store_images(job, [picture], encode(draw_image((width, 48)), "JPEG"))
+    attempts.complete(job, [picture], keys)
     return job_id
 
 

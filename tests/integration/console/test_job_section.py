@@ -55,8 +55,8 @@ def start(app: AppClient) -> Job:
 def complete(app: AppClient, job: Job) -> None:
     """Finish a job with a picture."""
     image = GeneratedImage(PICTURE, "image/jpeg", 96, 64)
-    app.stores.attempts.store_images(job, [image], PICTURE)
-    app.stores.attempts.complete(job, [image])
+    keys = app.stores.attempts.store_images(job, [image], PICTURE)
+    app.stores.attempts.complete(job, [image], keys)
 
 
 # Two presses of a button, and a third one once its form has been brought up to date and the page has been shown.

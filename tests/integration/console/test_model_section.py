@@ -153,8 +153,8 @@ def test_edits_work_without_a_script_and_facets_have_counts(library: LibraryApp)
     assert job
     app.stores.attempts.mark_accepted(job)
     image = GeneratedImage(PICTURE, "image/png", 96, 64)
-    app.stores.attempts.store_images(job, [image], PICTURE)
-    app.stores.attempts.complete(job, [image])
+    keys = app.stores.attempts.store_images(job, [image], PICTURE)
+    app.stores.attempts.complete(job, [image], keys)
     kept = client.post(f"/console/jobs/{job_id}/keep", data={"model": model_id}, headers=HTML)
     assert kept.status_code == 303
     assert [picture["isUserUpload"] for picture in library.get(f"/{model_id}/images")] == [True]

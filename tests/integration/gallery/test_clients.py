@@ -68,8 +68,8 @@ def complete_job(app: AppClient) -> str:
     images = [GeneratedImage(PICTURE, "image/png", 8, 8)]
     while job := app.stores.attempts.claim("w1"):
         app.stores.attempts.mark_accepted(job)
-        app.stores.attempts.store_images(job, images, VALID_IMAGES["jpeg"][0])
-        app.stores.attempts.complete(job, images)
+        keys = app.stores.attempts.store_images(job, images, VALID_IMAGES["jpeg"][0])
+        app.stores.attempts.complete(job, images, keys)
     return job_id
 
 

@@ -50,8 +50,8 @@ def complete_job(person: Person, *pictures: bytes, prompt: str = PROMPT) -> str:
     assert job is not None
     attempts.mark_accepted(job)
     images = [GeneratedImage(picture, "image/png", 64, 64) for picture in pictures]
-    attempts.store_images(job, images, VALID_IMAGES["jpeg"][0])
-    attempts.complete(job, images)
+    keys = attempts.store_images(job, images, VALID_IMAGES["jpeg"][0])
+    attempts.complete(job, images, keys)
     return job_id
 
 

@@ -82,8 +82,8 @@ def complete(app: LibraryApp, picture: bytes) -> Job:
     assert job is not None
     attempts.mark_accepted(job)
     image = GeneratedImage(picture, "image/png", 8, 8)
-    attempts.store_images(job, [image], b"jpeg bytes")
-    attempts.complete(job, [image])
+    keys = attempts.store_images(job, [image], b"jpeg bytes")
+    attempts.complete(job, [image], keys)
     return app.stores.jobs.get(job.id)
 
 

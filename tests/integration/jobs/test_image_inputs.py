@@ -97,8 +97,8 @@ def finish(app: AppClient, job_id: str, *images: GeneratedImage) -> None:
     assert job is not None
     assert job.id == job_id
     app.stores.attempts.mark_accepted(job)
-    app.stores.attempts.store_images(job, images, b"jpeg")
-    app.stores.attempts.complete(job, images)
+    keys = app.stores.attempts.store_images(job, images, b"jpeg")
+    app.stores.attempts.complete(job, images, keys)
 
 
 def test_a_form_carries_pictures_and_other_inputs(pictures: AppClient) -> None:

@@ -337,8 +337,8 @@ def test_images_need_no_key(app: AppClient) -> None:
     assert client.get(f"/{job_id}.png").status_code == 404
 
     picture = GeneratedImage(b"original", "image/webp", 1, 1)
-    attempts.store_images(job, [picture], b"jpeg")
-    attempts.complete(job, [picture])
+    keys = attempts.store_images(job, [picture], b"jpeg")
+    attempts.complete(job, [picture], keys)
     completed = client.get(f"/{job_id}.jpg")
     assert (completed.data, completed.mimetype, completed.headers["X-Content-Type-Options"]) == (
         b"jpeg",
@@ -398,8 +398,8 @@ def test_images_support_if_none_match(app: AppClient) -> None:
     assert job
     app.stores.attempts.mark_accepted(job)
     picture = GeneratedImage(b"original", "image/png", 1, 1)
-    app.stores.attempts.store_images(job, [picture], b"jpeg")
-    app.stores.attempts.complete(job, [picture])
+    keys = app.stores.attempts.store_images(job, [picture], b"jpeg")
+    app.stores.attempts.complete(job, [picture], keys)
     etag = app.client.get(f"/{job_id}.jpg").headers["ETag"]
 
     for value in (etag, "*"):

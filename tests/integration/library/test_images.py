@@ -172,8 +172,8 @@ def complete_job(library: LibraryApp, *, key: str = API_KEY, data: bytes = PNG, 
     assert job
     attempts.mark_accepted(job)
     result = GeneratedImage(data, media_type, 64, 48)
-    attempts.store_images(job, [result], JPEG)
-    attempts.complete(job, [result])
+    keys = attempts.store_images(job, [result], JPEG)
+    attempts.complete(job, [result], keys)
     return str(created.json["id"])
 
 

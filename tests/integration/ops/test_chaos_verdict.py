@@ -27,8 +27,8 @@ def stores(app: AppClient) -> Stores:
     assert job
     stores.attempts.mark_accepted(job)
     images = [GeneratedImage(marked_images.draw(NONCE, 1), "image/png", 96, 96)]
-    stores.attempts.store_images(job, images, marked_images.draw(NONCE, 1, "JPEG"))
-    stores.attempts.complete(job, images)
+    keys = stores.attempts.store_images(job, images, marked_images.draw(NONCE, 1, "JPEG"))
+    stores.attempts.complete(job, images, keys)
     return stores
 
 

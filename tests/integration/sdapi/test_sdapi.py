@@ -91,8 +91,8 @@ def claim(app: AppClient) -> Job:
 def complete(app: AppClient, job: Job, *pictures: bytes) -> None:
     """End a job with pictures."""
     images = [GeneratedImage(data, "image/png", 64, 48) for data in pictures]
-    app.stores.attempts.store_images(job, images, b"jpeg bytes")
-    app.stores.attempts.complete(job, images)
+    keys = app.stores.attempts.store_images(job, images, b"jpeg bytes")
+    app.stores.attempts.complete(job, images, keys)
 
 
 def wait_for_group(app: AppClient, count: int) -> None:
@@ -422,8 +422,8 @@ def test_a_picture_that_is_not_converted_in_time_costs_itself(app: AppClient, mo
     call = start(app, "/sdapi/v1/txt2img", BODY | {"n_iter": 2})
     slow = claim(app)
     image = GeneratedImage(encode(draw_image(), "WEBP"), "image/webp", 64, 48)
-    app.stores.attempts.store_images(slow, [image], b"jpeg bytes")
-    app.stores.attempts.complete(slow, [image])
+    keys = app.stores.attempts.store_images(slow, [image], b"jpeg bytes")
+    app.stores.attempts.complete(slow, [image], keys)
     complete(app, claim(app), png())
     answer = call.wait().json
 

@@ -57,8 +57,8 @@ class QuickRunner(Runner):
         await asyncio.to_thread(self._held.wait)
         self._running.remove(attempt.job.id)
         await self._retry_while_unavailable(attempts.mark_accepted, attempt.job)
-        await self._retry_while_unavailable(attempts.store_images, attempt.job, [IMAGE], b"jpeg")
-        return Completed([IMAGE], (), {})
+        keys = await self._retry_while_unavailable(attempts.store_images, attempt.job, [IMAGE], b"jpeg")
+        return Completed([IMAGE], keys, {})
 
 
 @contextmanager

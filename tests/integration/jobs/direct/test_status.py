@@ -115,8 +115,8 @@ class RandomHistory:
         kind = self._random.choice(("complete", "fail", "retry", "release"))
         if kind == "complete":
             attempts.mark_accepted(job)
-            attempts.store_images(job, [IMAGE], b"jpeg bytes")
-            attempts.complete(job, [IMAGE])
+            keys = attempts.store_images(job, [IMAGE], b"jpeg bytes")
+            attempts.complete(job, [IMAGE], keys)
         elif kind == "fail":
             attempts.fail(job, SiteRefused("Not here."))
         elif kind == "retry":
