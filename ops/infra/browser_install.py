@@ -25,6 +25,9 @@ BROWSER_SETTINGS = ("BROWSER", "BROWSER_ENDPOINT")
 # Libraries that Playwright's driver needs and small installations of Debian and Ubuntu lack, with their packages.
 DRIVER_LIBRARIES = {"libatomic.so.1": "libatomic1"}
 VERSION_TIMEOUT_S = 30
+INSTALL_BROWSER = ("-m", "playwright", "install", "chromium-headless-shell")
+# The packages that Playwright's own browser needs; for Debian and Ubuntu.
+INSTALL_DEPENDENCIES = ("-m", "playwright", "install-deps", "chromium-headless-shell")
 # Set by ./darkroom if an installation has just failed.
 FAILED_VARIABLE = "DARKROOM_BROWSER_INSTALLATION_FAILED"
 
@@ -75,22 +78,31 @@ def find_browser_with_windows(configured: str | None) -> Browser:
 
 
 def find_or_install_browser(configured: str | None, report: Callable[[str], None]) -> Browser:
-    """Return a browser; if there is none, install one with Playwright or else with the system's package manager.
+    """Return a browser that starts; else install one with Playwright or with the system's package manager.
 
-    ``report`` is called with one line per step. An installation that has just failed is not tried again.
+    ``report`` is called with one line per step. An installation that has just failed is not tried again. A configured
+    browser is not started here.
 
     Raises:
-        BrowserNotFoundError: the installation failed too.
+        BrowserNotFoundError: the installation failed too, or ``configured`` is not an executable program.
     """
-    if browser := find_browser(configured):
+    if browser := find_browser(configured) if configured else _find_working_browser():
         return browser
     if FAILED_VARIABLE not in os.environ:
         install_missing_parts(report)
-        if browser := find_browser(configured):
+        if browser := _find_working_browser():
             return browser
-    raise BrowserNotFoundError(
-        f"No browser: run 'sudo apt-get install {APT_PACKAGE}', or set BROWSER to a Chromium or Chrome."
-    )
+    raise BrowserNotFoundError(_describe_missing_browser())
+
+
+def _describe_missing_browser() -> str:
+    setting = "or set BROWSER to a Chromium or Chrome."
+    if browser := find_browser(None):
+        problem = _first_line(_ask_version(browser.path))
+        command = " ".join([sys.executable, *INSTALL_DEPENDENCIES])
+        return f"The browser {browser.path} does not start: {problem}. Run 'sudo {command}', {setting}"
+    packages = " ".join([APT_PACKAGE, *_missing_driver_packages(find_driver_problem() or "")])
+    return f"No browser: run 'sudo apt-get install {packages}', {setting}"
 
 
 def find_driver_problem() -> str | None:
@@ -102,10 +114,10 @@ def find_driver_problem() -> str | None:
     process = _ask_version(driver)
     if process.returncode == 0:
         return None
-    problem = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[0]
+    problem = _first_line(process)
     packages = " ".join(_missing_driver_packages(problem))
     advice = f" Run 'sudo apt-get install {packages}'." if packages else ""
-    return f"Playwright does not start: {problem.removeprefix(f'{driver}: ')}.{advice}"
+    return f"Playwright does not start: {problem}.{advice}"
 
 
 def install_missing_parts(report: Callable[[str], None], *, with_browser: bool = True) -> bool:
@@ -115,12 +127,13 @@ def install_missing_parts(report: Callable[[str], None], *, with_browser: bool =
     """
     if _lacks_nothing(with_browser=with_browser):
         return True
-    lacks_browser = with_browser and not _has_working_browser()
-    report(
-        "No browser found; installing one (this happens once)."
-        if lacks_browser
-        else "Playwright does not start; installing what it lacks (this happens once)."
-    )
+    lacks_browser = with_browser and _find_working_browser() is None
+    if not lacks_browser:
+        report("Playwright does not start; installing what it lacks (this happens once).")
+    elif find_browser(None):
+        report("The browser does not start; installing what it lacks (this happens once).")
+    else:
+        report("No browser found; installing one (this happens once).")
     for command in _install_commands(find_driver_problem() or "", lacks_browser=lacks_browser):
         report("  " + " ".join(command))
         try:
@@ -133,12 +146,11 @@ def install_missing_parts(report: Callable[[str], None], *, with_browser: bool =
 
 
 def _lacks_nothing(*, with_browser: bool) -> bool:
-    return (not with_browser or _has_working_browser()) and find_driver_problem() is None
+    return (not with_browser or _find_working_browser() is not None) and find_driver_problem() is None
 
 
-def _has_working_browser() -> bool:
-    browser = find_browser(None)
-    return browser is not None and browser.starts()
+def _find_working_browser() -> Browser | None:
+    return next((browser for browser in _candidates(None) if browser.starts()), None)
 
 
 def _missing_driver_packages(problem: str) -> list[str]:
@@ -149,8 +161,17 @@ def _ask_version(program: Path) -> "subprocess.CompletedProcess[str]":
     command = [str(program), "--version"]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired:
+        # The machine is busy: nothing is known to be missing.
+        return subprocess.CompletedProcess(command, 0, "", "")
+    except OSError as error:
         return subprocess.CompletedProcess(command, 1, "", str(error))
+
+
+def _first_line(process: "subprocess.CompletedProcess[str]") -> str:
+    """Return what a program that failed has said, without its name."""
+    line = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[0]
+    return line.removeprefix(f"{process.args[0]}: ")
 
 
 def can_sandbox() -> bool:
@@ -208,17 +229,21 @@ def _install_commands(driver_problem: str, *, lacks_browser: bool) -> Iterator[l
 
     The driver downloads Playwright's own browser, so that needs a driver that starts.
     """
-    if not driver_problem:
-        yield [sys.executable, "-m", "playwright", "install", "chromium-headless-shell"]
-    if shutil.which("apt-get"):
-        sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        if not sudo or _has_passwordless_sudo():
-            yield [*sudo, "apt-get", "update", "-qq"]
-            # Recommended packages are twice as large as the browser, and only for windows.
-            install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
-            for browser in (APT_PACKAGE, "chromium") if lacks_browser else ("",):
-                packages = [*_missing_driver_packages(driver_problem), *filter(None, [browser])]
-                yield [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", *install, *packages]
+    if lacks_browser and not driver_problem:
+        yield [sys.executable, *INSTALL_BROWSER]
+    packages = _missing_driver_packages(driver_problem)
+    if not (lacks_browser or packages) or not shutil.which("apt-get"):
+        return
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if sudo and not _has_passwordless_sudo():
+        return
+    if any(_playwright_executables()) and not driver_problem:
+        yield [*sudo, sys.executable, *INSTALL_DEPENDENCIES]
+    yield [*sudo, "apt-get", "update", "-qq"]
+    # Recommended packages are twice as large as the browser, and only for windows.
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
+    for browser in ([APT_PACKAGE], ["chromium"]) if lacks_browser else ([],):
+        yield [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", *install, *packages, *browser]
 
 
 def _has_passwordless_sudo() -> bool:

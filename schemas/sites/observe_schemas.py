@@ -195,5 +195,5 @@ class ObserveSchema(DataclassSchema):
     human = fields.Nested(WatchSchema(TEXT_SOURCES))
     missed = fields.String(
         validate=validate.Regexp(r"^\{\{url\}\}", error="Must begin with {{url}}, because it goes to the site itself."),
-        metadata=doc("URL to request after a lost connection; its JSON is read as the message `{missed = JSON}`."),
+        metadata=doc("URL to request while messages may have been missed; its JSON is read as `{missed = JSON}`."),
     )

@@ -106,7 +106,8 @@ class RecipeSchema(DataclassSchema):
         required=True,
         metadata=doc(
             "What is observed: `done` (required), `busy`, `until`, `started`, `preview`, `progress`, `error`, `human`; "
-            "`missed` is a URL to request after a lost connection, whose JSON is read as the message `{missed = JSON}`."
+            "`missed` is a URL to request from the first lost connection on, or from the submission if the page is not "
+            "connected then; an answer that comes twice in a row is read as the message `{missed = JSON}`."
         ),
     )
     inputs = Tables(

@@ -183,10 +183,15 @@ def pause_during_a_job(stack: Stack) -> tuple[str, int, psutil.Process]:
             holder = psutil.Process(int(owner.split(":")[-2]))
             eventually(lambda job_id=job_id: state(stack, job_id) is not JobState.STARTING)
             holder.suspend()
-            # On a busy machine the job may have ended meanwhile.
-            if state(stack, job_id) is JobState.PENDING:
+            is_paused = False
+            try:
+                # On a busy machine the job may have ended meanwhile.
+                is_paused = state(stack, job_id) is JobState.PENDING
+            finally:
+                if not is_paused:
+                    holder.resume()
+            if is_paused:
                 return job_id, nonce, holder
-            holder.resume()
         assert_completed_once(stack, job_id, nonce)
 
 

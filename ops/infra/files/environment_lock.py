@@ -31,7 +31,8 @@ def share_environment() -> None:
 def lock_environment(folder: Path) -> bool:
     """Take the lock of an environment until this process ends; return False, at once, while others share it."""
     with contextlib.suppress(FileNotFoundError):
-        descriptor = os.open(folder / FILE, os.O_RDONLY)
+        # Network file systems give the lock only to those who may write.
+        descriptor = os.open(folder / FILE, os.O_RDWR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -43,6 +44,9 @@ def lock_environment(folder: Path) -> bool:
 def describe_users(folder: Path) -> str:
     """Name the processes that share the lock of an environment, as far as the system tells: ``12 (up), 14 (web)``."""
     users = list(_users((folder / FILE).resolve()))
+    if not users:
+        # There is no /proc, or they are another user's.
+        return "unknown ones, such as a running ./darkroom up"
     return ", ".join(users[:SHOWN_PROCESSES]) + (" and others" if len(users) > SHOWN_PROCESSES else "")
 
 

@@ -65,7 +65,7 @@ class Call:
     def wait(self) -> Any:
         """Return the response."""
         self.thread.join(60)
-        assert self.response is not None, "the request has not ended within 30 s"
+        assert self.response is not None, "the request has not ended within 60 s"
         return self.response
 
 

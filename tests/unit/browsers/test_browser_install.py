@@ -34,6 +34,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "cache"))
     monkeypatch.setattr("sys.executable", str(write_program(tmp_path, "python", "exit 1")))
+    # sudo is tried with it.
+    write_program(tmp_path / "bin", "true", "")
     return tmp_path / "bin"
 
 
@@ -154,8 +156,35 @@ def test_a_browser_that_lacks_a_library_is_not_taken_as_installed(machine: Path)
     )
     lines: list[str] = []
 
-    assert install_missing_parts(lines.append)
+    assert find_or_install_browser(None, lines.append) == Browser(broken, "PATH")
     assert [line for line in lines if "apt-get install" in line]
+
+
+def test_a_browser_that_does_not_start_is_not_used(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one is, although it comes later; without one, the message says what the first one has said."""
+    broken = write_program(machine, "chromium", LACKS_LIBRARY)
+    with pytest.raises(BrowserNotFoundError, match=r"chromium does not start: error while loading.*install-deps"):
+        find_or_install_browser(None, lambda _line: None)
+
+    chrome = write_program(machine, "google-chrome")
+    assert find_or_install_browser(None, lambda _line: None) == Browser(chrome, "PATH")
+    assert find_or_install_browser("chromium", lambda _line: None) == Browser(broken, "setting BROWSER")
+
+
+def test_the_libraries_of_playwrights_browser_are_installed(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own command, before another browser is."""
+    own = tmp_path / "headless_shell"
+    monkeypatch.setattr(browser_install, "_playwright_executables", lambda: [own] if own.exists() else [])
+    write_program(machine, "sudo", 'shift; exec "$@"')
+    write_program(machine, "apt-get", f"echo apt-get >> {tmp_path}/calls")
+    write_program(tmp_path, "install", LACKS_LIBRARY)
+    write_program(tmp_path, "install-deps")
+    write_program(tmp_path, "python", f"echo $3 >> {tmp_path}/calls; /bin/cp {tmp_path}/$3 {own}")
+
+    assert find_or_install_browser(None, lambda _line: None) == Browser(own, "Playwright")
+    assert (tmp_path / "calls").read_text().split() == ["install", "install-deps"]
 
 
 def test_a_failed_installation_reports_what_to_do_in_one_line(machine: Path) -> None:

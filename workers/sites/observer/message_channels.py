@@ -8,9 +8,9 @@ https://socket.io/docs/v4/engine-io-protocol/
 import asyncio
 import base64
 import binascii
-import contextlib
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.async_api import Error, Page, Request, WebSocket
@@ -21,12 +21,24 @@ PACKET_SEPARATOR = "\x1e"
 BINARY_PACKET = "b"
 # The first message on a WebSocket that a page tries beside its polls.
 PROBE_ANSWER = "3probe"
-# Ends the last poll of a page that moves to a WebSocket.
-NOOP = "6"
-MAX_BODY_BYTES = 16 * 1024 * 1024
+# The last packet of an answer after which the page polls no more: the server has closed the session, or the page moves
+# to a WebSocket.
+CLOSE, NOOP = "1", "6"
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 READ_TIMEOUT_S = 10.0
-# Messages and polls that wait for the body of an earlier poll.
+# What may wait for the body of an earlier poll.
 MAX_WAITING = 256
+MAX_WAITING_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(eq=False, slots=True)
+class _Arrival:
+    """A message of a WebSocket, or the packets of a poll; None while its body is read."""
+
+    packets: list[str] | list[Message] | None
+    is_poll: bool = False
+    replaces_polls: bool = False
+    size: int = 0
 
 
 class MessageChannels:
@@ -40,8 +52,9 @@ class MessageChannels:
         self._on_disconnected = on_disconnected
         self._open: set[WebSocket] = set()
         self._is_polling = False
-        # The bodies of polls are read while later messages arrive.
-        self._waiting: deque[Message | asyncio.Task[list[str]]] = deque()
+        self._waiting: deque[_Arrival] = deque()
+        self._waiting_bytes = 0
+        self._reading: set[asyncio.Task[None]] = set()
 
     @property
     def is_connected(self) -> bool:
@@ -55,14 +68,15 @@ class MessageChannels:
         page.on("requestfailed", self._on_failure)
 
     def _on_socket(self, socket: WebSocket) -> None:
-        self._open.add(socket)
-        socket.on("framereceived", self._on_frame)
-        socket.on("close", self._on_close)
+        replaces_polls = is_engine_url(socket.url, "websocket")
 
-    def _on_frame(self, payload: Message) -> None:
-        if payload != PROBE_ANSWER:
-            self._is_polling = False
-            self._add(payload)
+        def on_frame(payload: Message) -> None:
+            if not (replaces_polls and payload == PROBE_ANSWER):
+                self._add(_Arrival([payload], replaces_polls=replaces_polls, size=len(payload)))
+
+        self._open.add(socket)
+        socket.on("framereceived", on_frame)
+        socket.on("close", self._on_close)
 
     def _on_close(self, socket: WebSocket) -> None:
         self._open.discard(socket)
@@ -70,10 +84,14 @@ class MessageChannels:
 
     def _on_answer(self, request: Request) -> None:
         if is_poll(request.method, request.url):
-            self._add(asyncio.ensure_future(self._read_poll(request)))
+            arrival = _Arrival(None, is_poll=True)
+            if self._add(arrival):
+                task = asyncio.ensure_future(self._read_poll(request, arrival))
+                self._reading.add(task)
+                task.add_done_callback(self._reading.discard)
 
     def _on_failure(self, request: Request) -> None:
-        if is_poll(request.method, request.url):
+        if self._is_polling and is_poll(request.method, request.url):
             self._is_polling = False
             self._report_loss()
 
@@ -81,55 +99,66 @@ class MessageChannels:
         if not self.is_connected:
             self._on_disconnected()
 
-    async def _read_poll(self, request: Request) -> list[str]:
-        """Return the packets of an answered poll; none if it was refused, or is too large."""
-        with contextlib.suppress(Error, TimeoutError, UnicodeDecodeError):
+    async def _read_poll(self, request: Request, arrival: _Arrival) -> None:
+        """Read the packets of an answered poll; none if it was refused, or is too large."""
+        packets: list[str] = []
+        try:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 response = await request.response()
-                if response and response.ok and (await request.sizes())["responseBodySize"] <= MAX_BODY_BYTES:
-                    return (await response.body()).decode().split(PACKET_SEPARATOR)
-        return []
+                if response and response.ok and (await request.sizes())["responseBodySize"] <= MAX_MESSAGE_BYTES:
+                    packets = (await response.body()).decode().split(PACKET_SEPARATOR)
+        except (Error, TimeoutError, UnicodeDecodeError):
+            packets = []
+        finally:
+            arrival.packets = packets
+            self._hand_on()
 
-    def _add(self, entry: Message | asyncio.Task[list[str]]) -> None:
-        if isinstance(entry, asyncio.Task):
-            self._waiting.append(entry)
-            entry.add_done_callback(self._hand_on)
-        elif not self._waiting:
-            self._receive(entry)
-        elif len(self._waiting) < MAX_WAITING:
-            self._waiting.append(entry)
+    def _add(self, arrival: _Arrival) -> bool:
+        """Hand an arrival on, or keep it until earlier ones have been read; False if there are too many."""
+        is_too_large = arrival.size > MAX_MESSAGE_BYTES or self._waiting_bytes + arrival.size > MAX_WAITING_BYTES
+        if is_too_large or len(self._waiting) >= MAX_WAITING:
+            return False
+        self._waiting.append(arrival)
+        self._waiting_bytes += arrival.size
+        self._hand_on()
+        return True
 
-    def _hand_on(self, _task: asyncio.Task[list[str]]) -> None:
+    def _hand_on(self) -> None:
         """Hand on all that does not wait for the body of a poll any more."""
-        while self._waiting:
-            entry = self._waiting[0]
-            if isinstance(entry, asyncio.Task) and not entry.done():
-                return
-            self._waiting.popleft()
-            if not isinstance(entry, asyncio.Task):
-                self._receive(entry)
-            elif not entry.cancelled():
-                self._receive_packets(entry.result())
+        while self._waiting and (packets := self._waiting[0].packets) is not None:
+            arrival = self._waiting.popleft()
+            self._waiting_bytes -= arrival.size
+            if arrival.is_poll:
+                self._receive_poll([str(packet) for packet in packets])
+            else:
+                self._is_polling = self._is_polling and not arrival.replaces_polls
+                self._receive(packets[0])
 
-    def _receive_packets(self, packets: list[str]) -> None:
-        was_polling, self._is_polling = self._is_polling, bool(packets) and packets[-1] != NOOP
+    def _receive_poll(self, packets: list[str]) -> None:
+        was_polling = self._is_polling
+        self._is_polling = bool(packets) and packets[-1] not in (CLOSE, NOOP)
         for packet in packets:
             message = read_packet(packet)
             if message is not None:
                 self._receive(message)
-        if was_polling and not packets:
+        if was_polling and packets[-1:] != [NOOP]:
             self._report_loss()
 
 
 def is_poll(method: str, url: str) -> bool:
     """Whether a request waits for messages of Engine.IO."""
-    if method != "GET" or "transport=polling" not in url:
+    return method == "GET" and is_engine_url(url, "polling")
+
+
+def is_engine_url(url: str, transport: str) -> bool:
+    """Whether a URL belongs to a session of Engine.IO with this transport."""
+    if f"transport={transport}" not in url:
         return False
     try:
         query = parse_qs(urlsplit(url).query)
     except ValueError:
         return False
-    return query.get("transport") == ["polling"] and "EIO" in query
+    return query.get("transport") == [transport] and "EIO" in query
 
 
 def read_packet(packet: str) -> Message | None:

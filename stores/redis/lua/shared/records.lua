@@ -1,6 +1,6 @@
 -- Functions that change a job's record and tell of it. stores/redis/scripts.py puts this file after reading.lua in every
 -- script that changes jobs, after two tables made from Python's: ALLOWED[from][to] from schemas/jobs/lifecycle.py, and
--- ERRORS, JSON that holds [code].message, .hint, .retryable and .site_effect, from schemas/errors.py.
+-- ERRORS, JSON that holds [code].message, .hint, .retryable and .site_effect, from schemas/errors.
 --
 -- A script loads a job's fields once, changes them in its table and saves them at its end: commands are what a script
 -- costs.

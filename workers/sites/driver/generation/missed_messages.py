@@ -2,7 +2,8 @@
 
 A program may finish a picture while the page is not connected, and then never says so again. So from the first loss on,
 or from the submission if the page is not connected by then, the recipe's ``observe.missed`` is requested until the
-generation ends, and each answer is read as a message.
+generation ends, and an answer is read as a message once it has come twice: what the page has yet to receive comes
+first.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ class MissedMessages:
         self._observer = observer
         self._program_stop = program_stop
         self._task: asyncio.Task[None] | None = None
+        self._last_body = b""
 
     def start(self) -> None:
         """Start the requests, if the recipe has a URL for them and they have not started yet."""
@@ -57,5 +59,6 @@ class MissedMessages:
             body = await response.body() if response.ok else b""
         finally:
             await response.dispose()
-        if 0 < len(body) <= MAX_ANSWER_BYTES:
+        if 0 < len(body) <= MAX_ANSWER_BYTES and body == self._last_body:
             self._observer.read_missed(body.decode())
+        self._last_body = body
