@@ -77,9 +77,9 @@ class LibraryMaintenance:
         of_task = (leases.c.name == task) & (leases.c.owner == BY_FOLDER)
         names = [_of_folder(task, folder) for folder in folders]
         with self._database.write() as connection:
-            connection.execute(delete(leases).where(leases.c.name.in_(names), leases.c.owner == owner))
-            # Waits for those who take folders at the same time.
+            # Waits for those who take folders at the same time; they too begin with this row.
             connection.execute(update(leases).where(of_task).values(owner=BY_FOLDER))
+            connection.execute(delete(leases).where(leases.c.name.in_(names), leases.c.owner == owner))
             is_live = leases.c.until > self._database.now_ms(connection)
             of_folders = leases.c.name.startswith(f"{task} ", autoescape=True) & is_live
             if connection.execute(select(leases.c.name).where(of_folders).limit(1)).first() is None:

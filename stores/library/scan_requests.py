@@ -37,11 +37,13 @@ class ScanRequest:
 
 @dataclass(frozen=True, slots=True)
 class SharedRequest:
-    """A request, the folders that are still to be scanned for it, and when it was shared."""
+    """A request, and the folders that are still to be scanned for it.
+
+    Each folder has the time of the last sign of life of its process, or that at which the request was shared.
+    """
 
     request: ScanRequest
-    waiting: frozenset[str]
-    shared_at: int
+    waiting: dict[str, int]
 
 
 class ScanRequests:
@@ -82,7 +84,7 @@ class ScanRequests:
 
     def share(self, request: ScanRequest, folders: frozenset[str]) -> None:
         """Have the folders of several processes scanned for one request."""
-        entry = {"full": request.full, "waiting": sorted(folders), "at": self._clock.now_ms(), "figures": {}}
+        entry = {"full": request.full, "waiting": dict.fromkeys(folders, self._clock.now_ms()), "figures": {}}
         self._redis.hset(SCAN_SHARES, request.id, json.dumps(entry))
 
     def list_shared(self) -> list[SharedRequest]:
@@ -91,11 +93,28 @@ class ScanRequests:
         for scan_id, text in cast(dict[bytes, bytes], self._redis.hgetall(SCAN_SHARES)).items():
             entry = json.loads(text)
             request = ScanRequest(scan_id.decode(), entry["full"])
-            found.append(SharedRequest(request, frozenset(entry["waiting"]), entry["at"]))
+            found.append(SharedRequest(request, entry["waiting"]))
         return found
 
+    def renew_shares(self, folders: frozenset[str]) -> None:
+        """Note that the processes of these folders live, and will scan them for all requests that wait for them."""
+
+        def renew(pipe: Pipeline) -> None:
+            shares = cast(dict[bytes, bytes], pipe.hgetall(SCAN_SHARES))
+            now_ms = self._clock.now_ms()
+            pipe.multi()
+            for scan_id, entry in ((scan_id, json.loads(text)) for scan_id, text in shares.items()):
+                if living := folders.intersection(entry["waiting"]):
+                    entry["waiting"] |= dict.fromkeys(living, now_ms)
+                    pipe.hset(SCAN_SHARES, scan_id, json.dumps(entry))
+
+        self._redis.transaction(renew, SCAN_SHARES)
+
     def finish_share(self, scan_id: str, folders: frozenset[str], figures: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Note that folders have been scanned, and with which figures; return the sum of all after the last ones."""
+        """Note that folders have been scanned, and with which figures.
+
+        With the last ones, the sum of all figures is published and returned.
+        """
 
         def finish(pipe: Pipeline) -> dict[str, Any] | None:
             text = cast(bytes | None, pipe.hget(SCAN_SHARES, scan_id))
@@ -103,14 +122,17 @@ class ScanRequests:
             if text is None:
                 return None
             entry = json.loads(text)
-            waiting = set(entry["waiting"]) - folders
+            waiting = {folder: at for folder, at in entry["waiting"].items() if folder not in folders}
             numbers = {name: value for name, value in figures.items() if isinstance(value, int)}
             total = dict(Counter(entry["figures"]) + Counter(numbers))
-            if not waiting:
-                pipe.hdel(SCAN_SHARES, scan_id)
-                return total
-            pipe.hset(SCAN_SHARES, scan_id, json.dumps(entry | {"waiting": sorted(waiting), "figures": total}))
-            return None
+            if waiting:
+                pipe.hset(SCAN_SHARES, scan_id, json.dumps(entry | {"waiting": waiting, "figures": total}))
+                return None
+            # Together, so that the end is not lost with a process that dies in between.
+            pipe.hdel(SCAN_SHARES, scan_id)
+            done = {"id": scan_id, "state": "done", **figures, **total}
+            self._add_event(pipe, done)
+            return done
 
         # The types of redis-py know no result.
         run = cast(Callable[..., dict[str, Any] | None], self._redis.transaction)
@@ -118,12 +140,15 @@ class ScanRequests:
 
     def publish(self, progress: Mapping[str, Any]) -> None:
         """Publish the progress of a scan: ``id``, ``state`` and figures."""
-        event = json.dumps({"time": self._clock.now_ms(), **progress})
         with self._redis.pipeline() as pipe:
-            pipe.set(SCAN_STATUS, event)
-            pipe.xadd(SCAN_EVENTS, {"news": event}, maxlen=MAX_EVENTS, approximate=True)
-            pipe.publish(CHANGES_CHANNEL, f"{TOPIC} 0 {TOPIC}")
+            self._add_event(pipe, progress)
             pipe.execute()
+
+    def _add_event(self, pipe: Pipeline, progress: Mapping[str, Any]) -> None:
+        event = json.dumps({"time": self._clock.now_ms(), **progress})
+        pipe.set(SCAN_STATUS, event)
+        pipe.xadd(SCAN_EVENTS, {"news": event}, maxlen=MAX_EVENTS, approximate=True)
+        pipe.publish(CHANGES_CHANNEL, f"{TOPIC} 0 {TOPIC}")
 
     def latest(self) -> dict[str, Any] | None:
         """Return the last event; None if there never was a scan."""

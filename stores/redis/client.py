@@ -72,7 +72,7 @@ class StoreClient(Redis):
         return True
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:  # noqa: FBT002 - redis-py's signature
-        """Return a pipeline whose ``execute`` raises Unavailable."""
+        """Return a pipeline that raises Unavailable."""
         pipeline = _StorePipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
         pipeline.availability = self.availability
         return pipeline
@@ -84,6 +84,11 @@ class _StorePipeline(Pipeline):
     def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT002 - redis-py's signature
         with self.availability:
             return super().execute(raise_on_error)
+
+    def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run WATCH and what follows it before MULTI; raises Unavailable."""
+        with self.availability:
+            return super().immediate_execute_command(*args, **options)  # type: ignore[no-untyped-call] # redis-py leaves it untyped
 
 
 def open_client(url: str, *, retries: int = 3) -> StoreClient:

@@ -87,10 +87,22 @@ class RoutedScanRequests(ScanRequests):
         """Return the shared requests that are not answered yet."""
         return [shared for part in self._requests.try_each(lambda each: each.list_shared()) for shared in part]
 
+    def renew_shares(self, folders: frozenset[str]) -> None:
+        """Note that the processes of these folders live, and will scan them for all requests that wait for them."""
+        self._requests.try_each(lambda each: each.renew_shares(folders))
+
     def finish_share(self, scan_id: str, folders: frozenset[str], figures: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Note that folders have been scanned; return the sum of all figures after the last ones."""
-        totals = self._requests.try_each(lambda each: each.finish_share(scan_id, folders, figures))
-        return next((total for total in totals if total is not None), None)
+        """Note that folders have been scanned; with the last ones, the sum of all figures is published."""
+
+        def finish(each: ScanRequests) -> tuple[ScanRequests, dict[str, Any] | None]:
+            return each, each.finish_share(scan_id, folders, figures)
+
+        ends = self._requests.try_each(finish)
+        server, event = next(((server, done) for server, done in ends if done is not None), (None, None))
+        if event is not None:
+            with contextlib.suppress(Unavailable):
+                self._requests.try_each(lambda each: None if each is server else each.publish(event))
+        return event
 
     def publish(self, progress: Mapping[str, Any]) -> None:
         """Publish the progress of a scan."""

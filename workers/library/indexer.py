@@ -9,9 +9,9 @@ on.
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -33,8 +33,9 @@ HASH_BATCH = 100
 # Much shorter than the time after which the library forgets a machine.
 RECORD_INTERVAL_S = 6 * 3600.0
 
-# A share of a request is given up when its folders have had no process for that long; one may just restart.
+# A folder is no longer waited for when its process has given no sign of life for that long: it may just restart.
 GIVE_UP_SHARE_AFTER_MS = 120_000
+RENEW_SHARES_INTERVAL_S = 10.0
 Lock = TypeVar("Lock", LeaderLock, FolderLocks)
 
 log = structlog.get_logger(__name__)
@@ -49,7 +50,7 @@ class LibraryIndexer:
         self._on_scan_done = on_scan_done
         # Without MODELS_DIR the library keeps its folders; see ``stores.library.index.roots``.
         self._roots = stores.settings.models_dir
-        self._record_at = 0.0
+        self._record_at = self._renew_shares_at = 0.0
         self._stop_event = threading.Event()
         self._scan_finished = threading.Event()
         self._watcher = FolderWatcher(self._roots)
@@ -171,23 +172,27 @@ class LibraryIndexer:
         return True
 
     def _take_shares(self, held: frozenset[str]) -> list[ScanRequest]:
-        """Return the requests that wait for these folders; give up on folders that have lost their process."""
-        taken = []
+        """Return the requests that wait for these folders; give up on folders whose process gives no sign of life.
+
+        Leases do not tell: the process that holds one may use another Redis, and know nothing of the request.
+        """
+        taken, scans = [], self._stores.scan_requests
         with contextlib.suppress(Unavailable):
-            for share in self._stores.scan_requests.list_shared():
+            for share in scans.list_shared():
                 if not held.isdisjoint(share.waiting):
                     taken.append(share.request)
-                elif share.shared_at <= self._stores.clock.now_ms() - GIVE_UP_SHARE_AFTER_MS:
-                    living = self._stores.library.maintenance.list_held(SCANNING, sorted(share.waiting))
-                    self._finish_share(share.request.id, share.waiting.difference(living), {})
+                    continue
+                latest = self._stores.clock.now_ms() - GIVE_UP_SHARE_AFTER_MS
+                if gone := frozenset(folder for folder, at in share.waiting.items() if at <= latest):
+                    scans.finish_share(share.request.id, gone, ScanProgress(phase="done").to_json())
         return taken
 
-    def _finish_share(self, scan_id: str, folders: frozenset[str], figures: Mapping[str, Any]) -> None:
-        """Publish the figures of all who have scanned, once the last of them has."""
-        scans = self._stores.scan_requests
-        total = scans.finish_share(scan_id, folders, figures) if folders else None
-        if total is not None:
-            scans.publish({"id": scan_id, "state": "done", **ScanProgress(phase="done").to_json(), **total})
+    def _renew_shares(self, held: frozenset[str]) -> None:
+        """Tell others every RENEW_SHARES_INTERVAL_S that these folders are being scanned, now or soon."""
+        if time.monotonic() >= self._renew_shares_at:
+            self._renew_shares_at = time.monotonic() + RENEW_SHARES_INTERVAL_S
+            with contextlib.suppress(Unavailable):
+                self._stores.scan_requests.renew_shares(held)
 
     def _scopes(self, folders: frozenset[str], *, full: bool = False) -> list[ScanScope]:
         return [ScanScope(root, full=full) for root in self._roots if str(root) in folders]
@@ -208,16 +213,22 @@ class LibraryIndexer:
                 with contextlib.suppress(Unavailable):
                     for scan_id in scan_ids:
                         self._stores.scan_requests.publish({"id": scan_id, "state": state, **progress.to_json()})
-                    for scan_id in shared_ids:
+                    # They are done when the others are too.
+                    for scan_id in () if is_done else shared_ids:
                         event = {"id": scan_id, "state": "running", **progress.to_json()}
                         self._stores.scan_requests.publish(event)
 
-        scan = Scan(self._stores.library.scan_writer, self._roots, publish, lambda: folders <= self._held(locks))
+        def may_continue() -> bool:
+            held = self._held(locks)
+            self._renew_shares(held)
+            return folders <= held
+
+        scan = Scan(self._stores.library.scan_writer, self._roots, publish, may_continue)
         progress = scan.run(scopes)
         # A share that cannot be finished now stays, and its folders are scanned again.
         with contextlib.suppress(Unavailable):
             for scan_id in shared_ids:
-                self._finish_share(scan_id, folders, progress.to_json())
+                self._stores.scan_requests.finish_share(scan_id, folders, progress.to_json())
         log.info("library.scanned", scan=[*shared_ids, *scan_ids][-1], **progress.to_json())
         self._on_scan_done(progress)
         self._scan_finished.set()
@@ -227,10 +238,12 @@ class LibraryIndexer:
     def _hash_loop(self, locks: FolderLocks) -> None:
         rate_limiter = ByteRateLimiter(self._stores.settings.hash_rate_mb_s, self._stop_event.wait)
         last: PendingFile | None = None
+        before: frozenset[str] = frozenset()
         while held := self._held(locks):
-            if self._scan_finished.is_set():
-                # Start again from the first pending file: the scan may have found others, and unreadable files may
-                # be readable now.
+            if self._scan_finished.is_set() or held != before:
+                # Start again from the first pending file: the scan may have found others, unreadable files may be
+                # readable now, and those of a folder that has just been taken over may come before.
+                before = held
                 self._scan_finished.clear()
                 last = None
             batch = self._stores.library.file_hashes.list_pending(sorted(held), HASH_BATCH, last)

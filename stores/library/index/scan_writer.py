@@ -6,11 +6,11 @@ that is killed within it has changed nothing.
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, exists, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, select, update
 
 from ops.infra.clock import Clock
 from schemas.library.formats.foreign_content import JUNK_CODES
@@ -107,18 +107,23 @@ class ScanWriter:
             file_matching.attach_to_civitai_model(transaction, version_id)
             transaction.mark_changed(transaction.model_of(version_id))
 
-    def mark_missing(self, ids: Iterable[int]) -> None:
-        """Mark files as missing. Their rows stay, so that edits and images reappear if the files come back."""
-        self._set_missing(ids, self._clock.now_ms())
+    def mark_missing(self, root: str, ids: Iterable[int]) -> None:
+        """Mark files below a root as missing. Their rows stay: edits and images reappear if the files come back.
+
+        Those that the scan of another root has found there meanwhile are not missing.
+        """
+        self._set_missing(ids, self._clock.now_ms(), files.c.root == root)
 
     def mark_present(self, ids: Iterable[int]) -> None:
         """Mark missing files as back at their path, unchanged."""
         self._set_missing(ids, None)
 
-    def _set_missing(self, ids: Iterable[int], since_ms: int | None) -> None:
+    def _set_missing(self, ids: Iterable[int], since_ms: int | None, *conditions: ColumnElement[bool]) -> None:
         for batch in batches(ids):
             with index_transaction(self._database, self._clock) as transaction:
-                transaction.execute(update(files).where(files.c.id.in_(batch)).values(missing_since=since_ms))
+                transaction.execute(
+                    update(files).where(files.c.id.in_(batch), *conditions).values(missing_since=since_ms)
+                )
                 transaction.changed_models |= file_matching.models_of_files(transaction.connection, batch)
             # Let other writers in between two batches.
             time.sleep(0)
@@ -128,7 +133,7 @@ class ScanWriter:
         query = select(files.c.id).where(files.c.root.not_in(roots), files.c.missing_since.is_(None))
         with self._database.read() as connection:
             ids = list(connection.execute(query).scalars())
-        self.mark_missing(ids)
+        self._set_missing(ids, self._clock.now_ms(), files.c.root.not_in(roots))
         of_a_file = exists().where(files.c.root == problems.c.root, files.c.path == problems.c.path)
         with index_transaction(self._database, self._clock) as transaction:
             transaction.execute(delete(problems).where(problems.c.root.not_in(roots), ~of_a_file))
@@ -150,9 +155,12 @@ class ScanWriter:
             ]
             insert_rows(transaction.connection, problems, rows)
 
-    def purge_displaced(self) -> None:
-        """Delete files whose path another file has taken and whose content was never hashed."""
-        displaced = files.c.path.is_(None) & files.c.content.is_(None) & (files.c.root != "")
+    def purge_displaced(self, roots: Collection[str]) -> None:
+        """Delete files of these roots whose path another file has taken and whose content was never hashed.
+
+        Scans of other roots may be about to find theirs elsewhere.
+        """
+        displaced = files.c.path.is_(None) & files.c.content.is_(None) & files.c.root.in_(roots)
         with index_transaction(self._database, self._clock) as transaction:
             for row in transaction.execute(select(files).where(displaced)).all():
                 transaction.mark_changed(transaction.model_of(row.version_id))

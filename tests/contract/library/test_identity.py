@@ -3,15 +3,17 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
 from stores.library import tables
+from stores.library.index.scan_writer import ScanWriter
 from tests.support.indexed_folder import IndexedFolder
 from tests.support.model_files import write_safetensors
+from workers.library.scanner.scan import Scan, ScanScope
 
 
 def test_names_do_not_merge_models(library: IndexedFolder) -> None:
@@ -102,6 +104,38 @@ def test_hashed_files_swap_names(library: IndexedFolder) -> None:
 
     assert library.edits() == {a: "of a"}
     assert library.model_by_file() == {"b.safetensors": a, "a.safetensors": b}
+
+
+def test_files_move_between_folders_that_are_scanned_at_the_same_time(
+    library: IndexedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that the other scan has found is not missing, and one that it has not yet found keeps its model."""
+    roots = (library.folder, tmp_path / "second", tmp_path / "third")
+    for root in roots[1:]:
+        root.mkdir()
+    moved, displaced, renamed = (
+        write_safetensors(library.folder / f"{name}.safetensors", data=name.encode() * 3) for name in "mdr"
+    )
+    library.scan()
+    before, mark_missing = library.model_by_file(), ScanWriter.mark_missing
+    moved.rename(roots[1] / "moved.safetensors")
+    displaced.rename(roots[1] / "displaced.safetensors")
+    renamed.rename(displaced)
+
+    def scan_others_first(self: ScanWriter, root: str, ids: Iterable[int]) -> None:
+        if root == str(library.folder):
+            for other in (roots[2], roots[1]):
+                Scan(library.stores.scan_writer, roots).run([ScanScope(other)])
+        mark_missing(self, root, ids)
+
+    monkeypatch.setattr(ScanWriter, "mark_missing", scan_others_first)
+    Scan(library.stores.scan_writer, roots).run([ScanScope(library.folder)])
+    assert library.model_by_file() == {
+        "moved.safetensors": before["m.safetensors"],
+        "displaced.safetensors": before["d.safetensors"],
+        "d.safetensors": before["r.safetensors"],
+    }
+    assert library.ids("is:missing") == []
 
 
 def test_equal_tensors_are_one_model(library: IndexedFolder) -> None:

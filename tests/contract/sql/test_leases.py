@@ -5,16 +5,16 @@ import time
 from functools import partial
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, text, update
 
 from ops.infra.blocking import start_thread
 from ops.infra.clock import SystemClock
 from ops.infra.database import LIBRARY_LOCK_ID, open_database
 from stores.library import Library
-from stores.library.maintenance import HASHING, LEASE_TTL_MS, SCANNING
+from stores.library.maintenance import BY_FOLDER, HASHING, LEASE_TTL_MS, SCANNING
 from stores.library.tables import leases
 from stores.sql.database import Database
-from tests.conftest import TIMEOUT_S
+from tests.conftest import TIMEOUT_S, eventually
 
 
 def expire_leases(engine: Engine) -> None:
@@ -81,6 +81,24 @@ def test_processes_of_a_version_before_exclude_those_with_folders(engine: Engine
     assert not maintenance.acquire_lease(SCANNING, "before")
     maintenance.release_folders(SCANNING, ["/b"], "second")
     assert maintenance.acquire_lease(SCANNING, "before")
+
+
+def test_releasing_folders_waits_with_none_of_them(postgresql: str) -> None:
+    """Who takes folders at the same time has the row of the task, and then needs theirs: there is no deadlock."""
+    engine = open_database(postgresql)
+    maintenance = Library.from_engine(engine, SystemClock()).maintenance
+    assert maintenance.acquire_folders("test", ["/a"], "first") == ["/a"]
+    with engine.connect() as observer, engine.begin() as taking:
+        taking.execute(update(leases).where(leases.c.name == "test").values(owner=BY_FOLDER))
+        release = start_thread(lambda: maintenance.release_folders("test", ["/a"], "first"))
+        waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        eventually(lambda: observer.execute(waiting).scalar_one())
+        taking.execute(text("SET LOCAL lock_timeout = 1000"))
+        renewed = update(leases).where(leases.c.name.startswith("test ")).values(owner="first")
+        assert taking.execute(renewed).rowcount == 1
+    release.result(TIMEOUT_S)
+    assert maintenance.list_held("test", ["/a"]) == []
+    engine.dispose()
 
 
 def test_of_many_processes_one_gets_a_folder(postgresql: str) -> None:

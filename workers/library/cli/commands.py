@@ -70,12 +70,19 @@ def scan(*, full: bool, as_json: bool) -> None:
     started = time.monotonic()
     with open_library() as (settings, library):
         roots = require_roots(settings)
-        with _scan_locks(library, roots) as locks, _progress_bar() as on_progress:
-            summary = None if locks.acquire_all() else _request_scan(settings, locks, on_progress, full=full)
-            if summary is None:
-                library.roots.record(machine_name(), [str(root) for root in roots])
-                scopes = [ScanScope(root, full=full) for root in roots]
-                summary = Scan(library.scan_writer, roots, on_progress, locks.acquire_all).run(scopes).to_json()
+        with _progress_bar() as on_progress:
+            # Before the request: its scan would wait for the folders that are locked here.
+            with _scan_locks(library, roots) as locks:
+                free = frozenset(locks.acquire())
+                chosen = [root for root in roots if str(root) in free]
+                summary = _scan_here(library, roots, chosen, locks, on_progress, full=full) if chosen else {}
+            if others := [root for root in roots if str(root) not in free]:
+                with _scan_locks(library, others) as locks:
+                    found = _request_scan(settings, library, locks, others, on_progress, full=full)
+                    found = found or _scan_here(library, roots, others, locks, on_progress, full=full)
+                summary = found | {
+                    name: value + found[name] for name, value in summary.items() if isinstance(value, int)
+                }
     if as_json:
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         click.echo(json.dumps(summary | {"seconds": time.monotonic() - started, "memoryMb": peak_mb}))
@@ -173,19 +180,42 @@ def _scan_locks(library: Library, roots: Sequence[Path]) -> Iterator[FolderLocks
         locks.release()
 
 
-def _request_scan(
-    settings: Settings, locks: FolderLocks, on_progress: Callable[[ScanProgress], None], *, full: bool
-) -> dict[str, Any] | None:
-    """Ask the Darkroom that indexes the library for a scan and return its summary.
+def _scan_here(
+    library: Library,
+    roots: Sequence[Path],
+    chosen: Sequence[Path],
+    locks: FolderLocks,
+    on_progress: Callable[[ScanProgress], None],
+    *,
+    full: bool,
+) -> dict[str, Any]:
+    """Scan some folders, whose locks are held, and return the summary."""
+    library.roots.record(machine_name(), [str(root) for root in roots])
+    needed = {str(root) for root in chosen}
+    scan = Scan(library.scan_writer, roots, on_progress, lambda: needed.issubset(locks.acquire()))
+    return scan.run([ScanScope(root, full=full) for root in chosen]).to_json()
 
-    Returns None if that process gives up its locks first; they are then held here.
+
+def _request_scan(
+    settings: Settings,
+    library: Library,
+    locks: FolderLocks,
+    roots: Sequence[Path],
+    on_progress: Callable[[ScanProgress], None],
+    *,
+    full: bool,
+) -> dict[str, Any] | None:
+    """Ask the Darkroom that indexes these folders for a scan and return its summary.
+
+    Returns None if it gives up its locks first; they are then held here.
     """
+    folders = [str(root) for root in roots]
     client = open_any_client(settings.redis_url)
     try:
         requests = ScanRequests(client, SystemClock())
         after, scan_id = requests.last_event_id(), requests.request(full=full)
-        while not locks.acquire_all():
-            # Those of some folders would keep others from scanning these.
+        # Locks are not tried before the others are gone: those of some folders would keep others from these.
+        while library.maintenance.list_held(SCANNING, folders) or not locks.acquire_all():
             locks.release()
             for event_id, event in requests.read_events(after, EVENT_WAIT_S):
                 after = event_id

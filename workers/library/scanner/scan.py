@@ -79,12 +79,13 @@ class Scan:
             Conflict: ``may_continue`` returned False; results that have been written stay.
             Unavailable: the database does not answer.
         """
-        has_scanned_root = False
+        has_scanned_root, roots = False, set()
         for scope in itertools.chain.from_iterable(map(self._resolve_scope, scopes)):
             self._scan_scope(scope)
+            roots.add(str(scope.root))
             has_scanned_root = has_scanned_root or not scope.subfolder
         if has_scanned_root or self.progress.counts.moved:
-            self._writer.purge_displaced()
+            self._writer.purge_displaced(roots)
         self.progress.phase = "done"
         self._on_progress(self.progress)
         return self.progress
@@ -118,7 +119,7 @@ class Scan:
             for path, file in indexed.items()
             if path not in on_disk and file.id not in moved_ids and not file.is_missing and not walk.is_unreadable(path)
         ]
-        self._writer.mark_missing(lost)
+        self._writer.mark_missing(root, lost)
         self.progress.lost += len(lost)
 
     def _walk_files(self, walk: FolderWalk, subfolder: bytes) -> dict[bytes, FileOnDisk]:

@@ -44,6 +44,12 @@ def test_scan_asks_the_running_indexer(settings: Settings, lib: LibraryUnderTest
         unreachable = lib.run("scan", REDIS_URL="redis://127.0.0.1:1/0")
         assert unreachable.exit_code == 1
         assert "its Redis does not answer" in unreachable.stderr
+        # The command scans the folder that the indexer does not have, and the request does not wait for it.
+        write_safetensors(lib.data / "more" / "b.safetensors", data=b"more")
+        folders = f"{lib.data / 'more'}:{lib.folder}"
+        both = lib.run("scan", "--json", "--full", REDIS_URL=settings.redis_url, MODELS_DIR=folders)
+        summary = json.loads(both.stdout.splitlines()[-1])
+        assert (summary["files"], summary["read"], stores.scan_requests.list_shared()) == (2, 2, [])
     finally:
         indexer.stop()
         stores.close()

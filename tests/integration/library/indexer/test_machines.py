@@ -13,6 +13,7 @@ import pytest
 
 from ops.infra.settings import ROOT
 from stores import Stores
+from stores.library.maintenance import HASHING, SCANNING
 from tests.conftest import TIMEOUT_S, eventually
 from tests.integration.library.indexer.conftest import IndexedLibrary, open_stores_with_database, running_indexer
 from tests.support.model_files import write_safetensors
@@ -69,25 +70,45 @@ def test_a_request_is_answered_by_all_machines(library: IndexedLibrary, other: S
         events = library.collect_events(after, lambda event: event["id"] == scan_id and event["state"] == "done")
         assert [event["state"] for event in events if event["id"] == scan_id].count("done") == 1
         assert (events[-1]["files"], events[-1]["read"]) == (2, 2)
+        assert [event for event in events if (event["state"], event["phase"]) == ("running", "done")] == []
         assert scans.list_shared() == []
 
 
-def test_a_machine_that_is_gone_is_not_waited_for_long(
-    library: IndexedLibrary, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its share of a request is given up; one that is back in time scans its folder as requested."""
+def test_a_folder_whose_hashing_is_taken_over_is_hashed_at_once(library: IndexedLibrary, other: Stores) -> None:
+    """Its files may come before those that the machine has hashed last, which are larger."""
     library.write_model("a.safetensors")
-    scans = library.stores.scan_requests
+    write_safetensors(other.settings.models_dir[0] / "b.safetensors", data=b"larger" * 20)
+    maintenance, folder = library.stores.library.maintenance, str(library.folder)
+    assert maintenance.acquire_folders(HASHING, [folder], "stopping")
+    with running_indexer(other):
+        eventually(lambda: library.names("is:hashed") == ["b"])
+        assert library.names() == ["a", "b"]
+        maintenance.release_folders(HASHING, [folder], "stopping")
+        eventually(lambda: library.names("is:hashed") == ["a", "b"])
+
+
+@pytest.mark.parametrize("has_lease", [False, True])
+def test_a_machine_that_is_gone_is_not_waited_for_long(
+    library: IndexedLibrary, monkeypatch: pytest.MonkeyPatch, has_lease: bool
+) -> None:
+    """Its share of a request is given up, even if it lives with another Redis; one that is back in time scans."""
+    library.write_model("a.safetensors")
+    scans, renewed = library.stores.scan_requests, []
+    renew_shares = scans.renew_shares
+    monkeypatch.setattr(scans, "renew_shares", lambda folders: (renewed.append(folders), renew_shares(folders)))
+    if has_lease:
+        library.stores.library.maintenance.acquire_folders(SCANNING, ["/gone"], "with another Redis")
     after, scan_id = scans.last_event_id(), scans.request(full=True)
     [request] = scans.claim(1)
     scans.share(request, frozenset({str(library.folder), "/gone"}))
     with running_indexer(library.stores):
         is_read = lambda event: (event["id"], event["state"], event["read"]) == (scan_id, "running", 1)  # noqa: E731
         library.collect_events(after, is_read)
-        eventually(lambda: [share.waiting for share in scans.list_shared()] == [{"/gone"}])
+        eventually(lambda: [set(share.waiting) for share in scans.list_shared()] == [{"/gone"}])
         monkeypatch.setattr(indexer, "GIVE_UP_SHARE_AFTER_MS", 0)
         events = library.collect_events(after, lambda event: event["id"] == scan_id and event["state"] == "done")
     assert events[-1]["read"] == 1
+    assert renewed[0] == {str(library.folder)}
 
 
 def test_processes_of_two_machines_scan_at_the_same_time(library: IndexedLibrary, tmp_path: Path) -> None:
