@@ -132,16 +132,27 @@ class Runner:
             return None
 
     async def _claim_once_available(self) -> Job | None:
-        """Claim the next job, again while Redis is unavailable; a worker that stops does not wait for it."""
+        """Claim the next job, again while Redis is unavailable; a worker that stops tries once more."""
         # If the reply of a claim is lost, the next call with the same token returns the job it had claimed.
         token = secrets.token_hex(8)
-        while not self._attempts.is_draining:
+        if self._attempts.is_draining:
+            return None
+        while True:
+            is_last = self._attempts.is_draining
             try:
-                return await asyncio.to_thread(self._stores.attempts.claim, self._worker_id, token)
+                job = await asyncio.to_thread(self._stores.attempts.claim, self._worker_id, token)
             except Unavailable as error:
                 await _report_outage(error)
+                if is_last:
+                    return None
                 await self._attempts.wait_for_draining(OUTAGE_RETRY_INTERVAL_S)
-        return None
+            else:
+                break
+        if job and is_last:
+            with bound_contextvars(job_id=job.id):
+                await self._write_outcome(job, Failed(WorkerStopping()))
+            return None
+        return job
 
     async def _top_up_wakeups(self, site: str) -> None:
         """Replace wakeups that workers consumed while the site had reached its concurrency limit."""

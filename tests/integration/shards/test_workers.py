@@ -14,6 +14,7 @@ from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.middleware import AsyncIO
 
 from ops.infra.broker import BlockingRedisBroker, HeartbeatThread
+from schemas.errors import Unavailable
 from schemas.jobs.job import GeneratedImage
 from schemas.jobs.lifecycle import JobState
 from schemas.messages import GENERATE, GENERATE_QUEUE
@@ -193,6 +194,32 @@ def test_a_worker_that_stops_waits_for_no_server(installation: Installation) -> 
         await asyncio.wait_for(run, OUTAGE_TIMEOUT_S / 2)
 
     asyncio.run(stop())
+
+
+def test_a_worker_that_stops_gives_back_what_it_has_claimed(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that stalls has claimed a job for it, and answers again: the job waits, and nothing is counted."""
+    stores, go_on = installation.stores.servers.members[0], threading.Event()
+    go_on.set()
+    runner = QuickRunner(stores, SlotPool(1), [], go_on)
+    job_id, claim = installation.create(0), stores.attempts.claim
+
+    async def stop() -> None:
+        loop = asyncio.get_running_loop()
+
+        def claim_without_reply(*arguments: str) -> None:
+            monkeypatch.setattr(stores.attempts, "claim", claim)
+            assert claim(*arguments)
+            loop.call_soon_threadsafe(runner.attempts.begin_draining)
+            raise Unavailable("Redis does not answer.")
+
+        monkeypatch.setattr(stores.attempts, "claim", claim_without_reply)
+        await asyncio.wait_for(runner.run(), TIMEOUT_S)
+
+    asyncio.run(stop())
+    job = installation.of(0).jobs.get(job_id)
+    assert (job.state, job.deliveries, job.retries) == (JobState.QUEUED, 0, 0)
 
 
 def test_slots_are_taken_in_turn() -> None:
