@@ -9,7 +9,7 @@ from typing import Any
 
 from redis import Redis
 
-from ops.infra.broker import ACK_LUA
+from ops.infra.broker.scripts import ACK_LUA
 from ops.infra.redis import connect
 from ops.processes.embedded_redis import SOCKET_NAME
 from ops.testbed import hostile_site, marked_images

@@ -13,26 +13,23 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
-import dramatiq.brokers
 import redis
 import structlog
 from dramatiq import Broker, Message, MessageProxy, Worker
 from dramatiq.broker import Consumer
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.errors import ConnectionClosed
+from dramatiq.errors import ConnectionClosed, DecodeError
 from dramatiq.middleware import Middleware
 
-from ops.infra.redis import connect, refuses_writes, run_script
+from ops.infra.broker.scripts import MAX_WAKEUP_TOKENS, OWN_SCRIPTS
+from ops.infra.redis import SOCKET_TIMEOUT_S, connect, refuses_writes, run_script
 
-# Shorter than the timeout of a socket.
 WAKEUP_TIMEOUT_S = 5.0
 STOPPING_TIMEOUT_S = 0.5
 # After so many waits without a token a consumer looks at the queue itself.
 WAITS_UNTIL_LOOK = 3
-MAX_WAKEUP_TOKENS = 64
 FETCH_LIMIT_TIMEOUT_S = 1.0
 FINISH_RETRY_INTERVAL_S = 1.0
 STOP_TIMEOUT_S = 1.0
@@ -41,59 +38,6 @@ HEARTBEAT_TIMEOUT_MS = 10_000
 HEARTBEAT_INTERVAL_S = 1.0
 # Of a process whose last heartbeat found the maintenance done by another one.
 RELAXED_HEARTBEAT_INTERVAL_S = 2.5
-
-# A little less than the interval of the heartbeats, so that each round of them does it once.
-MAINTENANCE_INTERVAL_MS = 900
-
-# Prepended to Dramatiq's own script. ARGV[1] is the command, ARGV[3] the queue. ARGV[2], the time of the heartbeat in
-# ms, is replaced by Redis' own time, because the clocks of machines differ. The first heartbeat of each interval does
-# the maintenance of its queue (ARGV[7]), so that its cost does not grow with the number of processes.
-PREPENDED_LUA = f"""
-local time = redis.call('time')
-ARGV[2] = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
-if ARGV[1] == 'enqueue' or ARGV[1] == 'requeue' then
-    if redis.call('rpush', 'bell:' .. ARGV[3], '') > {MAX_WAKEUP_TOKENS} then
-        redis.call('ltrim', 'bell:' .. ARGV[3], -{MAX_WAKEUP_TOKENS}, -1)
-    end
-elseif ARGV[1] == 'heartbeat' then
-    local turn = KEYS[1] .. ':maintained:' .. ARGV[3]
-    ARGV[7] = redis.call('set', turn, '', 'NX', 'PX', {MAINTENANCE_INTERVAL_MS}) and '1' or '0'
-end
-""".encode()
-
-# Appended: whether this call did the maintenance. Messages of dead processes return to their queue without a token.
-APPENDED_LUA = b"""
-if command == 'heartbeat' and do_maintenance == '1' then
-    if redis.call('llen', queue_full_name) > 0 and redis.call('exists', 'bell:' .. queue_name) == 0 then
-        redis.call('rpush', 'bell:' .. queue_name, '')
-    end
-    return 1
-end
-"""
-
-# Instead of Dramatiq's fetch, which does not say how many messages are left. ARGV: queue, process, how many.
-FETCH_LUA = b"""
-local queue = KEYS[1] .. ':' .. ARGV[1]
-local time = redis.call('time')
-redis.call('zadd', KEYS[1] .. ':__heartbeats__',
-    string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)), ARGV[2])
-local ids = redis.call('lpop', queue, ARGV[3])
-if not ids or not ids[1] then return {0} end
-redis.call('sadd', KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], unpack(ids))
-local left = redis.call('llen', queue)
-if left > 0 and redis.call('exists', 'bell:' .. ARGV[1]) == 0 then redis.call('rpush', 'bell:' .. ARGV[1], '') end
-return {left, unpack(redis.call('hmget', queue .. '.msgs', unpack(ids)))}
-"""
-
-# Instead of Dramatiq's ack, which is a heartbeat too. ARGV: queue, process, message.
-ACK_LUA = b"""
-if redis.call('srem', KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], ARGV[3]) == 1 then
-    redis.call('hdel', KEYS[1] .. ':' .. ARGV[1] .. '.msgs', ARGV[3])
-end
-"""
-
-DISPATCH_LUA = (Path(dramatiq.brokers.__file__).parent / "redis" / "dispatch.lua").read_bytes()
-OWN_SCRIPTS = {"dispatch": PREPENDED_LUA + DISPATCH_LUA + APPENDED_LUA, "fetch": FETCH_LUA, "ack": ACK_LUA}
 # Far below what a script can return.
 MAX_FETCHED = 1000
 
@@ -118,6 +62,8 @@ class BlockingRedisBroker(RedisBroker):
         self.scripts |= {name: self.client.register_script(text) for name, text in OWN_SCRIPTS.items()}
         # Set when this process is to stop: what Redis cannot be told then is not told later.
         self.stopping = threading.Event()
+        # Whether a call has waited for Redis in vain, and none has been answered since.
+        self.is_down = False
         self._waiting: set[Any] = set()
         self._waiting_lock = threading.Lock()
         # By queue: waits for so many seconds until a message may be fetched, and returns how many may.
@@ -165,6 +111,7 @@ class BlockingRedisBroker(RedisBroker):
         number = min(number, MAX_FETCHED)
         # Once: messages whose response was lost stay with this process.
         left, *messages = self.scripts["fetch"]([self.namespace], (queue_name, self.broker_id, number))
+        self.is_down = False
         return [message for message in messages if message is not None], left
 
     def ack(self, queue_name: str, message_id: str) -> None:
@@ -180,7 +127,8 @@ class BlockingRedisBroker(RedisBroker):
                 self._waiting.add(connection)
                 timeout_s = STOPPING_TIMEOUT_S if self.stopping.is_set() else WAKEUP_TIMEOUT_S
             connection.send_command("BLPOP", _wakeup_key(queue_name), timeout_s)
-            return connection.read_response() is not None
+            # Whatever the timeout of other commands is, which the URL may set.
+            return connection.read_response(timeout=timeout_s + SOCKET_TIMEOUT_S) is not None
         except BaseException as error:
             # A later response must not be taken for that of another command.
             connection.disconnect()
@@ -214,12 +162,27 @@ class BlockingRedisBroker(RedisBroker):
 
         At most one process of all does the latter in each MAINTENANCE_INTERVAL_MS. Returns whether it was this one.
         """
-        return bool(self._dispatch_script("heartbeat", queue_name))
+        has_maintained = bool(self._dispatch_script("heartbeat", queue_name))
+        self.is_down = False
+        return has_maintained
 
     def _dispatch_script(self, command: str, queue_name: str, *args: str | bytes) -> Any:
         head = (command, 0, queue_name, self.broker_id)
         limits = (self.heartbeat_timeout, self.dead_message_ttl, 0, self._max_unpack_size())  # type: ignore[no-untyped-call] # as above
         return run_script(self.client, self.scripts["dispatch"], [self.namespace], (*head, *limits, *args))
+
+    @contextmanager
+    def closed_connections(self) -> Iterator[None]:
+        """Raise Dramatiq's ConnectionClosed, after which it tries again, if Redis does not answer or refuses writes."""
+        try:
+            yield
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            self.is_down = True
+            raise ConnectionClosed(error) from None
+        except redis.ResponseError as error:
+            if not refuses_writes(error):
+                raise
+            raise ConnectionClosed(error) from None
 
     def queue_length(self, queue_name: str) -> int:
         """Return the number of messages that no consumer has fetched yet."""
@@ -251,8 +214,12 @@ class BlockingRedisConsumer(Consumer):
         Raises:
             ConnectionClosed: Redis did not respond.
         """
-        if not self.cache:
+        if not (self.cache or self.broker.stopping.is_set()):
             self._fetch()
+        if self.broker.stopping.is_set():
+            self._pass_on()
+            self.acked.wait(STOPPING_TIMEOUT_S)
+            self.acked.clear()
         if not self.cache:
             return None
         message: Message[Any] = Message.decode(self.cache.pop(0))
@@ -271,7 +238,7 @@ class BlockingRedisConsumer(Consumer):
                 return
             self._has_passed_on = False
         may_have_messages, self._may_have_messages = self._may_have_messages, True
-        with _closed_connections():
+        with self.broker.closed_connections():
             if may_have_messages:
                 self.cache, left = self.broker.fetch(self.queue_name, free)
                 # Each message that comes later has a token.
@@ -293,7 +260,7 @@ class BlockingRedisConsumer(Consumer):
         # This process may have taken the token of a message that it cannot fetch now, and another one can.
         if self._may_have_messages and not self._has_passed_on:
             self._has_passed_on = True
-            with _closed_connections():
+            with self.broker.closed_connections():
                 self.broker.ring(self.queue_name)
         return limit(FETCH_LIMIT_TIMEOUT_S)
 
@@ -314,7 +281,7 @@ class BlockingRedisConsumer(Consumer):
         try:
             while True:
                 try:
-                    with _closed_connections():
+                    with self.broker.closed_connections():
                         finish(self.queue_name, message.options["redis_message_id"])
                 except ConnectionClosed as error:
                     if self.broker.stopping.wait(FINISH_RETRY_INTERVAL_S):
@@ -330,14 +297,37 @@ class BlockingRedisConsumer(Consumer):
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Put back messages that were fetched and not started."""
         ids = [message.options["redis_message_id"] for message in messages]
-        if not ids:
+        if ids:
+            # If that fails, other processes requeue them once this process's heartbeat has expired.
+            self._call_if_up(self.broker.do_requeue, *ids)
+
+    def close(self) -> None:
+        """Put back messages that were fetched and not handed out."""
+        cached, self.cache = self.cache, []
+        messages = []
+        for data in cached:
+            with suppress(DecodeError):
+                messages.append(MessageProxy(Message.decode(data)))
+        self.requeue(messages)
+
+    def _pass_on(self) -> None:
+        """Leave messages to other processes, because this one, which stops, would keep them until its last job ends."""
+        self.close()
+        if self._may_have_messages:
+            self._may_have_messages = False
+            # This process may have taken the token of a message.
+            self._call_if_up(self.broker.ring)
+
+    def _call_if_up(self, call: Callable[..., Any], *args: str) -> None:
+        """Make a call for this queue that may fail; a process that stops does not wait for Redis several times."""
+        if self.broker.stopping.is_set() and self.broker.is_down:
+            log.warning("messages.not_returned", queue=self.queue_name, error="Redis has not answered a moment ago")
             return
         try:
-            with _closed_connections():
-                self.broker.do_requeue(self.queue_name, *ids)
+            with self.broker.closed_connections():
+                call(self.queue_name, *args)
         except ConnectionClosed as error:
-            # Other processes requeue them once this process's heartbeat has expired.
-            log.warning("requeue.failed", error=str(error))
+            log.warning("messages.not_returned", queue=self.queue_name, error=str(error))
 
 
 class HeartbeatThread:
@@ -366,9 +356,10 @@ class HeartbeatThread:
         interval_s = HEARTBEAT_INTERVAL_S
         while not self.stopped.wait(interval_s):
             try:
-                is_needed = self.broker.send_heartbeat(next(queues))
+                with self.broker.closed_connections():
+                    is_needed = self.broker.send_heartbeat(next(queues))
                 interval_s = HEARTBEAT_INTERVAL_S if is_needed else RELAXED_HEARTBEAT_INTERVAL_S
-            except redis.RedisError as error:
+            except (redis.RedisError, ConnectionClosed) as error:
                 interval_s = HEARTBEAT_INTERVAL_S
                 log.warning("heartbeat.failed", error=str(error))
 
@@ -380,19 +371,6 @@ class _EndOfWaits(Middleware):
         """End them."""
         if isinstance(broker, BlockingRedisBroker):
             broker.end_waits()
-
-
-@contextmanager
-def _closed_connections() -> Iterator[None]:
-    """Raise Dramatiq's ConnectionClosed, after which it tries again, while Redis does not respond or refuses writes."""
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise ConnectionClosed(error) from None
-    except redis.ResponseError as error:
-        if not refuses_writes(error):
-            raise
-        raise ConnectionClosed(error) from None
 
 
 def _wakeup_key(queue_name: str) -> str:

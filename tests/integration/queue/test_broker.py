@@ -8,9 +8,10 @@ import pytest
 from dramatiq import Message, Worker, actor
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
-from redis import Redis, ResponseError
+from redis import Redis, ResponseError, TimeoutError  # noqa: A004 - redis-py's own
 
-from ops.infra.broker import MAX_WAKEUP_TOKENS, BlockingRedisBroker, HeartbeatThread
+from ops.infra.broker import BlockingRedisBroker, HeartbeatThread
+from ops.infra.broker.scripts import MAX_WAKEUP_TOKENS
 from ops.infra.settings import Settings
 from schemas.errors import Unavailable
 from schemas.messages import GENERATE, GENERATE_QUEUE
@@ -135,6 +136,78 @@ def test_fetched_messages_are_returned_at_shutdown(settings: Settings, queue: Qu
         assert queue.depth() == 3
 
 
+def test_a_process_that_drains_takes_no_message(settings: Settings, queue: Queue) -> None:
+    """It would keep it until its last job has ended; another one handles it meanwhile."""
+    with run_receiver(settings) as draining:
+        draining.go_on.clear()
+        queue.send(GENERATE, "1")
+        eventually(lambda: draining.received == ["1"])
+        stopping = threading.Thread(target=draining.worker.stop, kwargs={"timeout": 60_000})
+        stopping.start()
+        eventually(draining.broker.stopping.is_set)
+        queue.send(GENERATE, "2")
+        with run_receiver(settings) as other:
+            eventually(lambda: other.received == ["2"])
+        draining.go_on.set()
+        stopping.join()
+        draining.worker.stop = lambda **_: None  # type: ignore[method-assign] # it has stopped
+
+    assert (draining.received, queue.depth()) == (["1"], 0)
+
+
+def test_a_consumer_passes_on_what_it_does_not_hand_out(settings: Settings, queue: Queue) -> None:
+    """Messages that it has fetched return to their queue, and a token that it has taken to others, once."""
+    bell = f"bell:{GENERATE_QUEUE}"
+    for number in range(4):
+        queue.send(GENERATE, str(number))
+    brokers = [BlockingRedisBroker(settings.broker_url, []) for _ in range(2)]
+    closed, stopping = (broker.consume(GENERATE_QUEUE, prefetch=3) for broker in brokers)
+    assert next(closed)
+    assert queue.depth() == 1
+    closed.close()
+    assert queue.depth() == 3
+    assert next(stopping)
+    assert queue.depth() == 0
+    brokers[1].stopping.set()
+    assert next(stopping) is None
+    assert queue.depth() == 2
+
+    late = brokers[1].consume(GENERATE_QUEUE)
+    queue.client.delete(bell)
+    assert [next(late), next(late)] == [None, None]
+    assert (queue.depth(), queue.client.llen(bell)) == (2, 1)
+    for broker in brokers:
+        broker.client.close()
+
+
+def test_a_process_that_stops_waits_for_redis_once(settings: Settings, queue: Queue) -> None:
+    """After a call that was not answered it returns no message, until a heartbeat is answered."""
+    broker = BlockingRedisBroker(settings.broker_url, [])
+    queue.send(GENERATE, "1")
+    consumer = broker.consume(GENERATE_QUEUE)
+    message = next(consumer)
+    assert message
+    broker.stopping.set()
+    with pytest.raises(ConnectionClosed), broker.closed_connections():
+        raise TimeoutError
+    consumer.requeue([message])
+    assert queue.depth() == 0
+
+    broker.send_heartbeat(GENERATE_QUEUE)
+    consumer.requeue([message])
+    assert queue.depth() == 1
+    broker.client.close()
+
+
+def test_a_wait_outlasts_the_timeout_of_other_commands(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The URL may set a shorter one; the wait ends without a token, not with an error."""
+    monkeypatch.setattr("ops.infra.broker.WAKEUP_TIMEOUT_S", 0.5)
+    url = settings.broker_url
+    broker = BlockingRedisBroker(f"{url}{'&' if '?' in url else '?'}socket_timeout=0.2", [])
+    assert not broker.wait_for_token(GENERATE_QUEUE)
+    broker.client.close()
+
+
 def test_an_idle_queue_costs_at_most_two_commands_a_second(settings: Settings) -> None:
     """Heartbeats and fetches are counted together, by the server and over its own time."""
     with run_receiver(settings) as receiver:
@@ -257,8 +330,7 @@ def test_a_message_of_an_earlier_version_s_process_is_handled(settings: Settings
 
 def test_a_waiting_receiver_stops_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its wait ends with it, and with nothing lost."""
-    monkeypatch.setattr("ops.infra.broker.WAKEUP_TIMEOUT_S", 0)
-    monkeypatch.setattr("ops.infra.redis.SOCKET_TIMEOUT_S", 60)
+    monkeypatch.setattr("ops.infra.broker.WAKEUP_TIMEOUT_S", 60)
     with run_receiver(settings) as receiver:
         client = receiver.broker.client
         eventually(lambda: client.info("clients")["blocked_clients"] == 1)
