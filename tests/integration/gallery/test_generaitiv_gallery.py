@@ -183,7 +183,7 @@ def test_reserved_ids_belong_to_their_owner(owner: Person, bob: Person, filled: 
     assert create(bob, "bobs", mine) == 403
     assert create(bob, "red-every-day", mine) == 403
     assert create(owner, "bobs", mine) == 403
-    assert create(owner, "red-every-day", hex(int(mine, 16) + 1000)) == 403
+    assert create(owner, "red-every-day", f"0x{int(mine, 16) + 1000:064x}") == 403
     assert create(owner, "red-every-day", mine, tokenId=filled["tokens"][0]) == 400
     assert create(owner, "nowhere", mine) == 404
     assert create(owner, "red-every-day", mine) == 200

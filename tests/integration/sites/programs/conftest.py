@@ -25,7 +25,7 @@ from tests.conftest import TIMEOUT_S, eventually
 from tests.integration.sites.conftest import AttemptResult, drive
 from tests.support.programs.gradio_server import GRADIO_VERSIONS, GradioServer, run_gradio_server
 from tests.support.shared_browser import shared_browser
-from workers.sites.driver.generation import generation, page_errors
+from workers.sites.driver.generation import generation, page_errors, program_stop
 
 T = TypeVar("T")
 
@@ -148,6 +148,13 @@ def gradio(request: pytest.FixtureRequest, gradio_servers: Callable[[str], Gradi
 def picture_hashes(result: AttemptResult) -> list[str]:
     """Return the SHA-256 of each picture of an attempt."""
     return [hashlib.sha256(image.data).hexdigest() for image in result.images]
+
+
+@pytest.fixture(autouse=True)
+def patient_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give programs and pages of a busy machine more time to stop a job."""
+    monkeypatch.setattr(program_stop, "STOP_TIMEOUT_S", 15.0)
+    monkeypatch.setattr(program_stop, "TURN_TIMEOUT_S", 5.0)
 
 
 @pytest.fixture
