@@ -88,7 +88,9 @@ def test_releasing_folders_waits_with_none_of_them(postgresql: str) -> None:
     engine = open_database(postgresql)
     maintenance = Library.from_engine(engine, SystemClock()).maintenance
     assert maintenance.acquire_folders("test", ["/a"], "first") == ["/a"]
-    with engine.connect() as observer, engine.begin() as taking:
+    # Within a transaction it would see the same activity each time.
+    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with autocommit.connect() as observer, engine.begin() as taking:
         taking.execute(update(leases).where(leases.c.name == "test").values(owner=BY_FOLDER))
         release = start_thread(lambda: maintenance.release_folders("test", ["/a"], "first"))
         waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
