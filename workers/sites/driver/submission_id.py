@@ -22,6 +22,7 @@ class SubmissionId:
         self._cancel = cancel
         self._on_known = on_known
         self._reading: set[asyncio.Task[None]] = set()
+        self._answered = asyncio.Event()
         self.value = ""
 
     def listen(self, page: Page) -> None:
@@ -35,6 +36,11 @@ class SubmissionId:
             await asyncio.gather(*self._reading)
         return self.value
 
+    async def wait_for_answer(self) -> str:
+        """Return the id once a request that submits a prompt has been answered; empty if the answer has none."""
+        await self._answered.wait()
+        return await self.wait()
+
     def _on_response(self, response: Response) -> None:
         path = urlsplit(response.url).path
         is_submission = response.request.method == "POST" and path.endswith(self._cancel.id_url if self._cancel else "")
@@ -42,6 +48,7 @@ class SubmissionId:
             task = asyncio.ensure_future(self._read(response))
             self._reading.add(task)
             task.add_done_callback(self._reading.discard)
+            self._answered.set()
 
     async def _read(self, response: Response) -> None:
         with contextlib.suppress(Error, ValueError):

@@ -122,9 +122,12 @@ class ProgramStop:
         return bool(steps or requests)
 
     async def _send(self, request: CancelRequest) -> None:
-        values = {"id": await self._id.wait()}
-        if "{{id}}" in request.url + request.body and not values["id"]:
-            raise Error("The page has not received an id for its request.")
+        values = {"id": ""}
+        if "{{id}}" in request.url + request.body:
+            # The program may have the prompt before the page has the answer.
+            values["id"] = await self._id.wait_for_answer()
+            if not values["id"]:
+                raise Error("The page has not received an id for its request.")
         url = render_url(request.url, self._recipe.url, values)
         # The browser context's own client has its cookies and its proxy, and works without the page's cooperation.
         response = await self._page.context.request.fetch(
