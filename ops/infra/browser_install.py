@@ -125,28 +125,25 @@ def install_missing_parts(report: Callable[[str], None], *, with_browser: bool =
 
     ``report`` is called with one line per step.
     """
-    if _lacks_nothing(with_browser=with_browser):
-        return True
+    driver_problem = find_driver_problem()
     lacks_browser = with_browser and _find_working_browser() is None
+    if not (driver_problem or lacks_browser):
+        return True
     if not lacks_browser:
         report("Playwright does not start; installing what it lacks (this happens once).")
     elif find_browser(None):
         report("The browser does not start; installing what it lacks (this happens once).")
     else:
         report("No browser found; installing one (this happens once).")
-    for command in _install_commands(find_driver_problem() or "", lacks_browser=lacks_browser):
+    for command in _install_commands(driver_problem or "", lacks_browser=lacks_browser):
         report("  " + " ".join(command))
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
         except (subprocess.SubprocessError, OSError):
             continue
-        if _lacks_nothing(with_browser=with_browser):
+        if (not with_browser or _find_working_browser()) and find_driver_problem() is None:
             return True
     return False
-
-
-def _lacks_nothing(*, with_browser: bool) -> bool:
-    return (not with_browser or _find_working_browser() is not None) and find_driver_problem() is None
 
 
 def _find_working_browser() -> Browser | None:

@@ -254,22 +254,29 @@ def test_an_unavailable_queue_raises(settings: Settings) -> None:
         queue.depth()
 
 
+@contextmanager
+def refused_ack(receiver: Receiver, queue: Queue) -> Iterator[None]:
+    """Let a receiver hold a message while the server refuses all writes."""
+    receiver.go_on.clear()
+    queue.send(GENERATE, "1")
+    eventually(lambda: receiver.received == ["1"])
+    queue.client.config_set("min-replicas-to-write", 1)
+    try:
+        yield
+    finally:
+        queue.client.config_set("min-replicas-to-write", 0)
+
+
 def test_an_ack_is_repeated_while_the_server_stores_nothing(settings: Settings, queue: Queue) -> None:
     """A server without its replicas, or with a full disk, refuses it; the message is handled once, and others are."""
     client = queue.client
     with run_receiver(settings) as receiver:
-        receiver.go_on.clear()
-        queue.send(GENERATE, "1")
-        eventually(lambda: receiver.received == ["1"])
-        client.config_set("min-replicas-to-write", 1)
-        try:
+        with refused_ack(receiver, queue):
             with pytest.raises(ResponseError, match="NOREPLICAS"):
                 client.set("x", "y")
             receiver.go_on.set()
             with pytest.raises(ConnectionClosed):
                 next(receiver.broker.consume(GENERATE_QUEUE))
-        finally:
-            client.config_set("min-replicas-to-write", 0)
         eventually(lambda: not client.exists(f"{queue.wakeups_key}.msgs"))
         queue.send(GENERATE, "2")
         eventually(lambda: receiver.received == ["1", "2"])
@@ -277,21 +284,13 @@ def test_an_ack_is_repeated_while_the_server_stores_nothing(settings: Settings, 
 
 def test_a_process_that_stops_gives_up_an_ack(settings: Settings, queue: Queue) -> None:
     """It ends although the server refuses the ack; the message stays, for a process that notices the death."""
-    client = queue.client
-    with run_receiver(settings) as receiver:
-        receiver.go_on.clear()
-        queue.send(GENERATE, "1")
-        eventually(lambda: receiver.received == ["1"])
-        client.config_set("min-replicas-to-write", 1)
-        try:
-            receiver.go_on.set()
-            receiver.broker.stopping.set()
-            for thread in receiver.worker.workers:
-                thread.stop()
-            eventually(lambda: not any(thread.is_alive() for thread in receiver.worker.workers))
-            assert client.exists(f"{queue.wakeups_key}.msgs")
-        finally:
-            client.config_set("min-replicas-to-write", 0)
+    with run_receiver(settings) as receiver, refused_ack(receiver, queue):
+        receiver.go_on.set()
+        receiver.broker.stopping.set()
+        for thread in receiver.worker.workers:
+            thread.stop()
+        eventually(lambda: not any(thread.is_alive() for thread in receiver.worker.workers))
+        assert queue.client.exists(f"{queue.wakeups_key}.msgs")
 
 
 def test_a_burst_wakes_every_idle_receiver(settings: Settings, queue: Queue) -> None:

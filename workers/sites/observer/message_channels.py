@@ -33,11 +33,13 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 
 @dataclass(eq=False, slots=True)
 class _Arrival:
-    """A message of a WebSocket, or the packets of a poll; None while its body is read."""
+    """The message of a WebSocket, or those of a poll; None while its body is read.
 
-    packets: list[str] | list[Message] | None
-    is_poll: bool = False
-    replaces_polls: bool = False
+    ``is_polling`` says whether the page polls from then on; None if it goes on as before.
+    """
+
+    messages: list[Message] | None
+    is_polling: bool | None = None
     size: int = 0
 
 
@@ -68,11 +70,13 @@ class MessageChannels:
         page.on("requestfailed", self._on_failure)
 
     def _on_socket(self, socket: WebSocket) -> None:
-        replaces_polls = is_engine_url(socket.url, "websocket")
+        is_engine_socket = is_engine_url(socket.url, "websocket")
+        # Once a page receives messages by such a socket, it polls no more.
+        is_polling = False if is_engine_socket else None
 
         def on_frame(payload: Message) -> None:
-            if not (replaces_polls and payload == PROBE_ANSWER):
-                self._add(_Arrival([payload], replaces_polls=replaces_polls, size=len(payload)))
+            if not (is_engine_socket and payload == PROBE_ANSWER):
+                self._add(_Arrival([payload], is_polling, len(payload)))
 
         self._open.add(socket)
         socket.on("framereceived", on_frame)
@@ -84,7 +88,7 @@ class MessageChannels:
 
     def _on_answer(self, request: Request) -> None:
         if is_poll(request.method, request.url):
-            arrival = _Arrival(None, is_poll=True)
+            arrival = _Arrival(None)
             if self._add(arrival):
                 task = asyncio.ensure_future(self._read_poll(request, arrival))
                 self._reading.add(task)
@@ -110,7 +114,8 @@ class MessageChannels:
         except (Error, TimeoutError, UnicodeDecodeError):
             packets = []
         finally:
-            arrival.packets = packets
+            arrival.is_polling = bool(packets) and packets[-1] not in (CLOSE, NOOP)
+            arrival.messages = [message for packet in packets if (message := read_packet(packet)) is not None]
             self._hand_on()
 
     def _add(self, arrival: _Arrival) -> bool:
@@ -125,24 +130,16 @@ class MessageChannels:
 
     def _hand_on(self) -> None:
         """Hand on all that does not wait for the body of a poll any more."""
-        while self._waiting and (packets := self._waiting[0].packets) is not None:
+        while self._waiting and (messages := self._waiting[0].messages) is not None:
             arrival = self._waiting.popleft()
             self._waiting_bytes -= arrival.size
-            if arrival.is_poll:
-                self._receive_poll([str(packet) for packet in packets])
-            else:
-                self._is_polling = self._is_polling and not arrival.replaces_polls
-                self._receive(packets[0])
-
-    def _receive_poll(self, packets: list[str]) -> None:
-        was_polling = self._is_polling
-        self._is_polling = bool(packets) and packets[-1] not in (CLOSE, NOOP)
-        for packet in packets:
-            message = read_packet(packet)
-            if message is not None:
+            was_connected = self.is_connected
+            if arrival.is_polling is not None:
+                self._is_polling = arrival.is_polling
+            for message in messages:
                 self._receive(message)
-        if was_polling and packets[-1:] != [NOOP]:
-            self._report_loss()
+            if was_connected:
+                self._report_loss()
 
 
 def is_poll(method: str, url: str) -> bool:
