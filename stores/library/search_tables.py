@@ -18,8 +18,13 @@ facets = table("library_search_facets", column("kind"), column("key"), column("l
 terms = table("library_search_terms", column("model_id"), column("terms", TSVECTOR))
 # SQLite: the full-text index, of words alone.
 words = table("library_search", column("rowid"))
-# The order of the index ``library_search_sample``, which has nothing to do with what the models are.
-SAMPLE_ORDER: ColumnElement[int] = literal_column("id * 2654435761 % 4294967296")
-# The same order of the index ``library_search_terms_sample`` on PostgreSQL.
-TERMS_SAMPLE_ORDER: ColumnElement[int] = literal_column("model_id * 2654435761 % 4294967296")
+
+
+def _sample_order(name: str) -> ColumnElement[int]:
+    """Return an order that has nothing to do with what the models are; the indexes spell it the same way."""
+    return literal_column(f"{name} * 2654435761 % 4294967296")
+
+
+# Of the index ``library_search_sample``, and of ``library_search_terms_sample`` on PostgreSQL.
+SAMPLE_ORDER, TERMS_SAMPLE_ORDER = _sample_order("id"), _sample_order("model_id")
 MAX_KEY_CHARS = 300

@@ -2,15 +2,19 @@
 
 The workers are simulated (``ops.bench.tools.fleet_workers``): real claims, heartbeats, events and pictures, no browser.
 A clock process sweeps, and a subscriber reads every change, as a web process does. The CPU time is the server's own
-account: user and system, of all that it does meanwhile. What it spends while the workers only wait is measured first,
-so that the cost of a job does not depend on how many jobs a second this machine can drive. Redis has a processor core
-of its own where there are two; if other programs use it, the server finds its caches cold at every call, and a job
-costs twice as much.
+account: user and system, of all that it does meanwhile. What it spends while the workers only wait is measured first.
+Redis has a processor core of its own where there are two; if other programs use it, the server finds its caches cold at
+every call, and a job costs twice as much. The pictures go to a media store in memory, because writing them to disk
+takes most of the other core.
+
+A server that sleeps before each call needs more CPU time for it, so two servers are compared with one that gets as many
+jobs a second as each of the two.
 """
 
 import os
 import secrets
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -30,25 +34,30 @@ JOB = JobRequest("studio", "a lighthouse at dusk, oil painting", inputs={"seed":
 # Half a core, of which the workers' own commands leave the rest to jobs.
 BUDGET = 0.5
 MAX_JOB_MS, MIN_JOBS_PER_S = 2.0, 250
-CAPACITY, MIN_RATIO = "jobs in half a core of each Redis", 1.8
+MIN_RATIO = 1.8
+MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - folders in it are made by tempfile
 # Commands that a client sends; the others run inside a script.
 CLIENT_COMMANDS = ("evalsha", "blpop")
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Workers, seconds of a run, waiting callers, jobs a second, and for how long is measured (s)."""
+    """Workers, seconds of a run, waiting callers, jobs a second, and for how long is measured (s).
+
+    ``server_rate`` are the jobs a second of each server while two are compared with one.
+    """
 
     workers: int
     run_s: float
     callers: tuple[int, ...]
     rate: float
+    server_rate: float
     idle_s: float
     load_s: float
 
 
-FULL = Size(workers=1000, run_s=8.0, callers=(1, 20_000), rate=100.0, idle_s=10.0, load_s=20.0)
-SMOKE = Size(workers=4, run_s=0.2, callers=(1, 20), rate=5.0, idle_s=1.0, load_s=2.0)
+FULL = Size(workers=1000, run_s=3.5, callers=(1, 20_000), rate=200.0, server_rate=50.0, idle_s=10.0, load_s=20.0)
+SMOKE = Size(workers=4, run_s=0.2, callers=(1, 20), rate=5.0, server_rate=2.0, idle_s=1.0, load_s=2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,28 +96,37 @@ class Reading:
 
 def measure(size: Size) -> Iterator[Row]:
     """Measure the workers idle, then with jobs, once for each number of waiting callers; then with two servers."""
-    capacity: dict[int, float] = {}
+    capacities = list[float]()
     for servers in (1, 2):
-        with (
-            run_stack("clock", redis_servers=servers) as stack,
-            _give_core(_server_pids(stack), os.getpid(), stack.supervisor.pid("clock")),
-            stack.stores.notifier.watch("everything"),
-        ):
-            _start_workers(stack, size)
+        of = "" if servers == 1 else "2 servers, "
+        with _run_fleet(size, servers) as stack:
             before = Reading.take(stack)
             time.sleep(size.idle_s)
             idle = _difference(before, Reading.take(stack))
-            idle_share = idle.cpu_s / idle.at_s
-            of = "" if servers == 1 else f"{servers} servers, "
-            yield Row(f"{of}Redis core of {size.workers:,} idle workers", 100 * idle_share, "%")
+            yield Row(f"{of}Redis core of {size.workers:,} idle workers", 100 * idle.cpu_s / idle.at_s, "%")
             yield Row(f"{of}commands of an idle worker", idle.commands / idle.at_s / size.workers, "per s")
+            load = _Load.take(stack, size, size.callers[-1], size.server_rate * servers, are_waiting=False)
+            yield from _job_rows(load, idle, f"{of}{size.server_rate:g} jobs a second each", has_targets=False)
+            capacities.append(load.capacity(idle))
             # With one caller all jobs are on one server.
-            for callers in size.callers if servers == 1 else size.callers[-1:]:
-                for row in _measure_jobs(stack, size, callers, idle, of):
-                    if CAPACITY in row.name:
-                        capacity[servers] = row.ours
-                    yield row
-    yield Row("jobs with two servers, beside one", capacity[2] / capacity[1], "x", min_value=MIN_RATIO)
+            for callers in size.callers if servers == 1 else ():
+                load = _Load.take(stack, size, callers, size.rate)
+                yield from _job_rows(load, idle, f"{callers:,} caller{'s' if callers > 1 else ''}")
+    one, two = capacities
+    yield Row("jobs with two servers, beside one", two / one, "x", min_value=MIN_RATIO)
+
+
+@contextmanager
+def _run_fleet(size: Size, servers: int) -> Iterator[Stack]:
+    memory = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
+    with (
+        tempfile.TemporaryDirectory(prefix="dr-fleet-", dir=memory) as media,
+        run_stack("clock", redis_servers=servers, MEDIA_URL=Path(media).as_uri()) as stack,
+        _give_core(_server_pids(stack), os.getpid(), stack.supervisor.pid("clock")),
+        stack.stores.notifier.watch("everything"),
+    ):
+        _start_workers(stack, size)
+        yield stack
 
 
 def _server_pids(stack: Stack) -> list[int]:
@@ -148,36 +166,59 @@ def _start_workers(stack: Stack, size: Size) -> None:
     wait_until(lambda: len(stack.stores.workers.list_alive()) >= PROCESSES * each)
 
 
-def _measure_jobs(stack: Stack, size: Size, callers: int, idle: Reading, prefix: str) -> Iterator[Row]:
-    names = [f"caller-{number}" for number in range(callers)]
-    # The clock has given each server its part of MAX_QUEUE_SIZE.
-    if len(stack.stores.servers) > 1:
-        wait_until(lambda: all(client.exists("dr:room") for client in stack.stores.servers.clients))
-    # They wait all the time: the queue shrinks by little while it is measured. The clock sends the wakeups.
-    for name in names:
-        _create(stack, name)
-    with _submit_all_the_time(stack, size.rate, names):
-        ended = Reading.take(stack).ended
-        wait_until(lambda: Reading.take(stack).ended >= ended + size.rate)
-        memory = _memory_bytes(stack)
-        before = Reading.take(stack)
-        time.sleep(size.load_s)
-        spent = _difference(before, Reading.take(stack))
-        grown = _memory_bytes(stack) - memory
-    jobs = max(1, spent.ended)
-    idle_share = idle.cpu_s / idle.at_s
-    job_ms = 1000 * (spent.cpu_s - idle_share * spent.at_s) / jobs
-    of = f"{prefix}{callers:,} caller{'s' if callers > 1 else ''}"
-    budget = BUDGET * len(stack.stores.servers)
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What a number of servers spent while jobs came, and the bytes that they have kept of these."""
+
+    servers: int
+    spent: Reading
+    kept: int
+
+    @classmethod
+    def take(cls, stack: Stack, size: Size, callers: int, rate: float, *, are_waiting: bool = True) -> "_Load":
+        """Measure with ``rate`` new jobs a second of so many callers, each of whom has a waiting job before."""
+        names = [f"caller-{number}" for number in range(callers)]
+        # The clock has given each server its part of MAX_QUEUE_SIZE.
+        if len(stack.stores.servers) > 1:
+            wait_until(lambda: all(client.exists("dr:room") for client in stack.stores.servers.clients))
+        # They wait all the time: the queue shrinks by little while it is measured. The clock sends the wakeups.
+        for name in names if are_waiting else ():
+            _create(stack, name)
+        with _submit_all_the_time(stack, rate, names):
+            ended = Reading.take(stack).ended
+            wait_until(lambda: Reading.take(stack).ended >= ended + rate)
+            memory = _memory_bytes(stack)
+            before = Reading.take(stack)
+            time.sleep(size.load_s)
+            spent = _difference(before, Reading.take(stack))
+            return cls(len(stack.stores.servers), spent, _memory_bytes(stack) - memory)
+
+    @property
+    def jobs(self) -> int:
+        """How many have ended."""
+        return max(1, self.spent.ended)
+
+    def job_ms(self, idle: Reading) -> float:
+        """Return the CPU time of a job, without what idle workers take."""
+        return 1000 * (self.spent.cpu_s - idle.cpu_s / idle.at_s * self.spent.at_s) / self.jobs
+
+    def capacity(self, idle: Reading) -> float:
+        """Return how many jobs a second half a core of each server carries, besides the workers."""
+        return 1000 * (BUDGET * self.servers - idle.cpu_s / idle.at_s) / self.job_ms(idle)
+
+
+def _job_rows(load: _Load, idle: Reading, of: str, *, has_targets: bool = True) -> Iterator[Row]:
+    spent, jobs = load.spent, load.jobs
+    max_ms, min_jobs = (MAX_JOB_MS, MIN_JOBS_PER_S) if has_targets else (None, None)
     yield Row(f"{of}: jobs ended", jobs / spent.at_s, "per s")
     yield Row(f"{of}: Redis core meanwhile", 100 * spent.cpu_s / spent.at_s, "%")
-    yield Row(f"{of}: Redis CPU of a job", job_ms, "ms", max_value=MAX_JOB_MS)
-    yield Row(f"{of}: {CAPACITY}", (budget - idle_share) * 1000 / job_ms, "per s", min_value=MIN_JOBS_PER_S)
+    yield Row(f"{of}: Redis CPU of a job", load.job_ms(idle), "ms", max_value=max_ms)
+    yield Row(f"{of}: jobs in half a core of each Redis", load.capacity(idle), "per s", min_value=min_jobs)
     # Not less those of idle workers, because a worker with a job waits for no other.
     yield Row(f"{of}: commands of a job, workers included", spent.commands / jobs, "")
     yield Row(f"{of}: calls of a job, workers included", spent.calls / jobs, "")
     yield Row(f"{of}: sent to Redis for a job", spent.bytes_in / jobs / 1000, "kB")
-    yield Row(f"{of}: kept in Redis of a job", grown / jobs / 1000, "kB", max_value=60)
+    yield Row(f"{of}: kept in Redis of a job", load.kept / jobs / 1000, "kB", max_value=60)
 
 
 def _create(stack: Stack, owner: str, *, with_wakeup: bool = False) -> None:

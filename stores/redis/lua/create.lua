@@ -13,7 +13,7 @@ local function created(state, start_time)
   return {'created', start_time, 0, unpack(queue_estimate(id, state, site, owner, score), 1, 7)}
 end
 
--- Write a message as ops/infra/broker.py does, in the queue's database, which then stays selected until the script ends.
+-- Write a message as ops/infra/broker does, in the queue's database, which then stays selected until the script ends.
 local function send_ticket(ticket)
   if redis.pcall('SELECT', ticket.database).err then return 0 end
   redis.call('HSET', ticket.messages, ticket.id, ticket.message)

@@ -9,7 +9,7 @@ if args.progress then
   append_event(job, now, 'in_progress', args.progress, args.preview)
 end
 if args.preview then
-  redis.call('SET', key(job.id, 'preview'), ARGV[2], 'EX', args.ttl_s)
+  set_without_aof(key(job.id, 'preview'), ARGV[2], args.ttl_s)
   -- A preview's version is the number of its event, so that every view of the job names the same version.
   set(job, 'previewVersion', append_event(job, now, 'preview', args.preview))
 end

@@ -23,7 +23,7 @@ from ops.processes.embedded_redis import SOCKET_NAME, server_command
 from ops.processes.web_command import free_port
 from ops.testbed.tcp_relay import TcpRelay
 from schemas.errors import Unavailable
-from schemas.jobs.job import JobRequest
+from schemas.jobs.job import JobRequest, Progress
 from schemas.jobs.lifecycle import JobState
 from stores import Stores, open_stores
 from stores.redis.errors import redis_errors
@@ -31,6 +31,7 @@ from tests.conftest import TIMEOUT_S, answers_ping, eventually
 from tests.integration.conftest import close_app, open_app
 
 ID = "a" * 32
+PREVIEW = b"\xff\xd8 a preview \xff\xd9"
 
 
 @dataclass
@@ -160,6 +161,7 @@ def test_sentinel_names_the_master(settings: Settings) -> None:
             lambda: answers_ping(replica_client) and replica_client.info("replication")["master_link_status"] == "up"
         )
         assert can_process_a_job(stores)
+        stores.attempts.record_preview(stores.jobs.get(ID), PREVIEW)
         eventually(lambda: _offset(replica_client, "slave") >= _offset(stores.redis, "master"))
         eventually(lambda: sentinel_client.execute_command("SENTINEL", "CKQUORUM", "pictures"))
         eventually(lambda: _number_of_replicas(sentinel_client) == 1)
@@ -169,6 +171,7 @@ def test_sentinel_names_the_master(settings: Settings) -> None:
         eventually(lambda: _state(stores) is JobState.STARTING)
         eventually(lambda: _cancels(stores))
         assert stores.queue.depth() == 1
+        assert stores.results.get_preview(ID) == PREVIEW
 
 
 def _offset(client: Redis, role: str) -> int:
@@ -230,6 +233,33 @@ def test_accepted_jobs_survive_sigkill(settings: Settings) -> None:
             assert {app.get_job(job_id)["status"] for job_id in accepted} == {"QUEUED"}
             assert app.stores.queue.depth() == app.stores.redis.zcard("dr:open")
         close_app(app)
+
+
+def test_a_preview_is_not_in_the_append_only_file(settings: Settings) -> None:
+    """What is in the file survives SIGKILL: the job, its events and its lease; the next preview is shown again."""
+    with run_server() as server, open_stores_at(settings, f"unix://{server.socket}?db=0") as stores:
+        eventually(lambda: answers_ping(stores.redis))
+        stores.jobs.create(ID, "owner", JobRequest("studio", "a boat"), "r")
+        job = stores.attempts.claim("w")
+        assert job
+        stores.attempts.mark_accepted(job)
+        stores.attempts.record_updates(job, Progress(50.0, 10, 20), PREVIEW)
+        assert stores.results.get_preview(ID) == PREVIEW
+        known = stores.jobs.get(ID)
+
+        server.kill()
+        written = b"".join(file.read_bytes() for file in server.folder.glob("appendonlydir/*.aof"))
+        assert PREVIEW not in written
+        assert b'{"sizeBytes": %d}' % len(PREVIEW) in written
+        server.socket.unlink()
+        server.start()
+        eventually(lambda: answers_ping(stores.redis))
+
+        assert stores.jobs.get(ID) == known
+        assert (known.progress, known.preview_version) == (Progress(50.0, 10, 20), known.seq)
+        assert stores.results.get_preview(ID) is None
+        stores.attempts.record_preview(job, PREVIEW)
+        assert stores.results.get_preview(ID) == PREVIEW
 
 
 @pytest.mark.parametrize("reason", ["MISCONF Errors writing to the AOF file: No space left on device", "NOREPLICAS x"])

@@ -10,8 +10,8 @@ local MAX_FEED_EVENTS, FEED_TTL_S = 2000, 86400
 local LOADED = {'state', 'claimToken', 'owner', 'seq', 'lastModifiedDate', 'startTime', 'webhook', 'site',
   'leaseUntil', 'cancelRequestedAt', 'pictures', 'media', 'priority', 'attempt', 'deliveries', 'retries', 'queuedAt',
   'startedAt', 'leaseOwner', 'dayKey', 'weekKey', 'endedBy'}
--- So many of them are all that an event of a running job needs.
-local FOR_EVENTS = 7
+-- So many of them are all that an event of a running job needs, and that a change of its lease or state needs.
+local FOR_EVENTS, FOR_LEASE = 7, 10
 
 -- The job's LOADED fields by name (the first of them, if a number is given), absent ones nil, with its id and the changes
 -- that save_job writes.
@@ -107,6 +107,14 @@ local function extend_lease(job, until_ms)
   redis.call('ZADD', 'dr:leases', until_ms, job.id)
   redis.call('ZADD', 'dr:leases:' .. job.site, until_ms, job.id)
   set(job, 'leaseUntil', until_ms)
+end
+
+-- Store bytes that a crash of Redis may take: replicas get them, the append-only file does not. A server that cannot
+-- choose (set_repl is missing, or refused) writes them to both.
+local function set_without_aof(name, bytes, ttl_s)
+  pcall(redis.set_repl, redis.REPL_REPLICA)
+  redis.call('SET', name, bytes, 'EX', ttl_s)
+  pcall(redis.set_repl, redis.REPL_ALL)
 end
 
 -- The key part of a job's image by its number from 1.
