@@ -1,8 +1,11 @@
 """The message broker: Dramatiq over Redis with blocking consumers and a separate heartbeat thread.
 
-A stock Dramatiq consumer polls an empty queue up to once a second. Here every enqueue also pushes a token to the list
-``bell:QUEUE`` in the same script, and an idle consumer blocks on that list (BLPOP): it wakes within milliseconds and
-sends almost no commands while idle. A fetch that leaves messages behind a list without tokens adds one for the next
+A stock Dramatiq consumer polls an empty queue up to once a second. Here an idle consumer adds its process to the set
+``bell:QUEUE:waiting`` and blocks on a list of its own, ``bell:QUEUE:PROCESS`` (BLPOP); every enqueue takes one process
+out of the set and pushes a token to its list, in the same script. So it wakes within milliseconds, sends almost no
+commands while idle, and a message costs the same however many consumers wait: Redis looks at every client that blocks
+on a list whenever something is pushed to it. If the set is empty, the token goes to the list ``bell:QUEUE``, on which
+all consumers block as well. A fetch that leaves messages behind such a list without tokens gives one to the next
 consumer, and so does the maintenance: a lost token delays a message by two seconds, a spare one costs an empty fetch.
 
 A message's id is also its key in Redis, so that its existence can be checked.
@@ -23,7 +26,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import ConnectionClosed, DecodeError
 from dramatiq.middleware import Middleware
 
-from ops.infra.broker.scripts import MAX_WAKEUP_TOKENS, OWN_SCRIPTS
+from ops.infra.broker.scripts import MAX_WAKEUP_TOKENS, OWN_SCRIPTS, TOKEN_TTL_MS
 from ops.infra.redis import SOCKET_TIMEOUT_S, connect, refuses_writes, run_script
 
 WAKEUP_TIMEOUT_S = 5.0
@@ -104,6 +107,8 @@ class BlockingRedisBroker(RedisBroker):
             "message": message.encode().decode(),
             "bell": _wakeup_key(message.queue_name),
             "max_bell": MAX_WAKEUP_TOKENS,
+            "heartbeats": f"{self.namespace}:__heartbeats__",
+            "token_ttl_ms": TOKEN_TTL_MS,
         }
 
     def fetch(self, queue_name: str, number: int) -> tuple[list[bytes], int]:
@@ -126,7 +131,13 @@ class BlockingRedisBroker(RedisBroker):
             with self._waiting_lock:
                 self._waiting.add(connection)
                 timeout_s = STOPPING_TIMEOUT_S if self.stopping.is_set() else WAKEUP_TIMEOUT_S
-            connection.send_command("BLPOP", _wakeup_key(queue_name), timeout_s)
+            bell = _wakeup_key(queue_name)
+            announcement = ("SADD", f"{bell}:waiting", self.broker_id)
+            wait = ("BLPOP", f"{bell}:{self.broker_id}", bell, timeout_s)
+            connection.send_packed_command(connection.pack_commands((announcement, wait)))
+            # A server without memory refuses it. The tokens for all consumers remain.
+            with suppress(redis.ResponseError):
+                connection.read_response()
             # Whatever the timeout of other commands is, which the URL may set.
             return connection.read_response(timeout=timeout_s + SOCKET_TIMEOUT_S) is not None
         except BaseException as error:
@@ -152,10 +163,11 @@ class BlockingRedisBroker(RedisBroker):
 
     def ring(self, queue_name: str) -> None:
         """Wake a consumer that waits for a message."""
-        with self.client.pipeline() as pipe:
-            pipe.rpush(_wakeup_key(queue_name), "")
-            pipe.ltrim(_wakeup_key(queue_name), -MAX_WAKEUP_TOKENS, -1)
-            pipe.execute()
+        run_script(self.client, self.scripts["ring"], [self.namespace], (queue_name,))
+
+    def leave(self, queue_name: str, may_have_token: str) -> None:
+        """Get no more tokens, and pass on those that this process has got, or ``may_have_token`` ("1") of a message."""
+        run_script(self.client, self.scripts["leave"], [self.namespace], (queue_name, self.broker_id, may_have_token))
 
     def send_heartbeat(self, queue_name: str) -> bool:
         """Record that this process is alive, and requeue messages that dead ones had fetched from the queue.
@@ -206,6 +218,7 @@ class BlockingRedisConsumer(Consumer):
         self.acked = threading.Event()
         self._may_have_messages = True
         self._has_passed_on = False
+        self._has_left = False
         self._waits_until_look = WAITS_UNTIL_LOOK
 
     def __next__(self) -> MessageProxy | None:
@@ -313,10 +326,9 @@ class BlockingRedisConsumer(Consumer):
     def _pass_on(self) -> None:
         """Leave messages to other processes, because this one, which stops, would keep them until its last job ends."""
         self.close()
-        if self._may_have_messages:
-            self._may_have_messages = False
-            # This process may have taken the token of a message.
-            self._call_if_up(self.broker.ring)
+        if not self._has_left:
+            self._has_left = True
+            self._call_if_up(self.broker.leave, "1" if self._may_have_messages else "0")
 
     def _call_if_up(self, call: Callable[..., Any], *args: str) -> None:
         """Make a call for this queue that may fail; a process that stops does not wait for Redis several times."""

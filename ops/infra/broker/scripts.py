@@ -1,12 +1,31 @@
-"""The Lua scripts of the broker: Dramatiq's own one with additions, and two that replace parts of it."""
+"""The Lua scripts of the broker: Dramatiq's own one with additions, two that replace parts of it, and two of ours."""
 
 from pathlib import Path
 
 import dramatiq.brokers
 
 MAX_WAKEUP_TOKENS = 64
+# Longer than a consumer is away between two waits.
+TOKEN_TTL_MS = 10_000
 # A little less than the interval of the heartbeats, so that each round of them does it once.
 MAINTENANCE_INTERVAL_MS = 900
+
+# Give a token to one of the consumers that wait, or to all of them if none has said that it does. A process that has
+# died has no heartbeat, and gets no token. stores/redis/lua/create.lua does the same.
+RING_LUA = f"""
+local function ring(queue)
+    local bell = 'bell:' .. queue
+    local consumer
+    repeat
+        consumer = redis.call('spop', bell .. ':waiting')
+    until not consumer or redis.call('zscore', KEYS[1] .. ':__heartbeats__', consumer)
+    if consumer then bell = bell .. ':' .. consumer end
+    if redis.call('rpush', bell, '') > {MAX_WAKEUP_TOKENS} then
+        redis.call('ltrim', bell, -{MAX_WAKEUP_TOKENS}, -1)
+    end
+    if consumer then redis.call('pexpire', bell, {TOKEN_TTL_MS}) end
+end
+""".encode()
 
 # Prepended to Dramatiq's own script. ARGV[1] is the command, ARGV[3] the queue. ARGV[2], the time of the heartbeat in
 # ms, is replaced by Redis' own time, because the clocks of machines differ. The first heartbeat of each interval does
@@ -15,16 +34,15 @@ PREPENDED_LUA = f"""
 local time = redis.call('time')
 ARGV[2] = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
 if ARGV[1] == 'enqueue' or ARGV[1] == 'requeue' then
-    if redis.call('rpush', 'bell:' .. ARGV[3], '') > {MAX_WAKEUP_TOKENS} then
-        redis.call('ltrim', 'bell:' .. ARGV[3], -{MAX_WAKEUP_TOKENS}, -1)
-    end
+    ring(ARGV[3])
 elseif ARGV[1] == 'heartbeat' then
     local turn = KEYS[1] .. ':maintained:' .. ARGV[3]
     ARGV[7] = redis.call('set', turn, '', 'NX', 'PX', {MAINTENANCE_INTERVAL_MS}) and '1' or '0'
 end
 """.encode()
 
-# Appended: whether this call did the maintenance. Messages of dead processes return to their queue without a token.
+# Appended: whether this call did the maintenance. Messages of dead processes return to their queue without a token, and
+# the token of a message may have gone to a process that has just died, so this one is for all that wait.
 APPENDED_LUA = b"""
 if command == 'heartbeat' and do_maintenance == '1' then
     if redis.call('llen', queue_full_name) > 0 and redis.call('exists', 'bell:' .. queue_name) == 0 then
@@ -42,10 +60,17 @@ redis.call('zadd', KEYS[1] .. ':__heartbeats__',
     string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)), ARGV[2])
 local ids = redis.call('lpop', queue, ARGV[3])
 if not ids or not ids[1] then return {0} end
+redis.call('srem', 'bell:' .. ARGV[1] .. ':waiting', ARGV[2])
 redis.call('sadd', KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], unpack(ids))
 local left = redis.call('llen', queue)
-if left > 0 and redis.call('exists', 'bell:' .. ARGV[1]) == 0 then redis.call('rpush', 'bell:' .. ARGV[1], '') end
+if left > 0 and redis.call('exists', 'bell:' .. ARGV[1]) == 0 then ring(ARGV[1]) end
 return {left, unpack(redis.call('hmget', queue .. '.msgs', unpack(ids)))}
+"""
+
+# A process waits no more. ARGV: queue, process, 1 if it may have taken the token of a message.
+LEAVE_LUA = b"""
+redis.call('srem', 'bell:' .. ARGV[1] .. ':waiting', ARGV[2])
+if redis.call('del', 'bell:' .. ARGV[1] .. ':' .. ARGV[2]) == 1 or ARGV[3] == '1' then ring(ARGV[1]) end
 """
 
 # Instead of Dramatiq's ack, which is a heartbeat too. ARGV: queue, process, message.
@@ -56,4 +81,10 @@ end
 """
 
 DISPATCH_LUA = (Path(dramatiq.brokers.__file__).parent / "redis" / "dispatch.lua").read_bytes()
-OWN_SCRIPTS = {"dispatch": PREPENDED_LUA + DISPATCH_LUA + APPENDED_LUA, "fetch": FETCH_LUA, "ack": ACK_LUA}
+OWN_SCRIPTS = {
+    "dispatch": RING_LUA + PREPENDED_LUA + DISPATCH_LUA + APPENDED_LUA,
+    "fetch": RING_LUA + FETCH_LUA,
+    "ring": RING_LUA + b"ring(ARGV[1])",
+    "leave": RING_LUA + LEAVE_LUA,
+    "ack": ACK_LUA,
+}
