@@ -13,6 +13,7 @@ jobs a second as each of the two.
 
 import os
 import secrets
+import shutil
 import sys
 import tempfile
 import threading
@@ -36,7 +37,9 @@ BUDGET = 0.5
 MAX_JOB_MS, MIN_JOBS_PER_S = 2.0, 250
 MIN_RATIO = 1.8
 MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - folders in it are made by tempfile
-# Commands that a client sends; the others run inside a script.
+# A run stores about 10,000 jobs of 80 kB.
+MIN_MEMORY_BYTES = 2 * 1024**3
+# One command of each call of a client; the others run inside a script, or are sent with it.
 CLIENT_COMMANDS = ("evalsha", "blpop")
 
 
@@ -62,7 +65,7 @@ SMOKE = Size(workers=4, run_s=0.2, callers=(1, 20), rate=5.0, server_rate=2.0, i
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Counters of the server at one moment: CPU seconds, client commands, all commands, bytes in, ended jobs."""
+    """Counters of the server at one moment: CPU seconds, calls, all commands, bytes in, ended jobs."""
 
     at_s: float
     cpu_s: float
@@ -118,7 +121,8 @@ def measure(size: Size) -> Iterator[Row]:
 
 @contextmanager
 def _run_fleet(size: Size, servers: int) -> Iterator[Stack]:
-    memory = MEMORY_FOLDER if MEMORY_FOLDER.is_dir() else None
+    has_memory = MEMORY_FOLDER.is_dir() and shutil.disk_usage(MEMORY_FOLDER).free >= MIN_MEMORY_BYTES
+    memory = MEMORY_FOLDER if has_memory else None
     with (
         tempfile.TemporaryDirectory(prefix="dr-fleet-", dir=memory) as media,
         run_stack("clock", redis_servers=servers, MEDIA_URL=Path(media).as_uri()) as stack,

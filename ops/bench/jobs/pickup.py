@@ -20,7 +20,7 @@ TIMEOUT_S = 10.0
 STARTING_SEQ = 2
 SMALLEST_JOB = JobRequest("studio", "a small sketch of a boat", inputs={"width": 256, "height": 256, "steps": 1})
 # The commands that clients send; commands inside a script are part of its EVALSHA.
-BROKER_COMMANDS = ("evalsha", "blpop")
+BROKER_COMMANDS = ("evalsha", "sadd", "blpop")
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,14 +156,10 @@ class BlockingRedisBroker(RedisBroker):
         with self._waiting_lock:
             self.stopping.set()
             for connection in self._waiting:
-                # The thread that waits reads the end of the stream; a token that was on its way is replaced by the
-                # maintenance.
+                # The thread that waits reads the end of the stream; a token that was on its way, or that is sent
+                # because Redis reads of this wait only now, is replaced by the maintenance.
                 with suppress(OSError, AttributeError):
                     connection._sock.shutdown(socket.SHUT_RDWR)  # noqa: SLF001 - redis-py's own way closes it under the reader
-
-    def ring(self, queue_name: str) -> None:
-        """Wake a consumer that waits for a message."""
-        run_script(self.client, self.scripts["ring"], [self.namespace], (queue_name,))
 
     def leave(self, queue_name: str, may_have_token: str) -> None:
         """Get no more tokens, and pass on those that this process has got, or ``may_have_token`` ("1") of a message."""
@@ -270,11 +266,12 @@ class BlockingRedisConsumer(Consumer):
         return self.broker.queue_length(self.queue_name) > 0
 
     def _await_limit(self, limit: Callable[[float], int]) -> int:
-        # This process may have taken the token of a message that it cannot fetch now, and another one can.
-        if self._may_have_messages and not self._has_passed_on:
-            self._has_passed_on = True
+        # This process may have taken the token of a message that it cannot fetch now, and another one can; nor can it
+        # take a later one.
+        if not self._has_passed_on:
             with self.broker.closed_connections():
-                self.broker.ring(self.queue_name)
+                self.broker.leave(self.queue_name, "1" if self._may_have_messages else "0")
+            self._has_passed_on = True
         return limit(FETCH_LIMIT_TIMEOUT_S)
 
     def ack(self, message: MessageProxy) -> None:
@@ -333,13 +330,13 @@ class BlockingRedisConsumer(Consumer):
     def _call_if_up(self, call: Callable[..., Any], *args: str) -> None:
         """Make a call for this queue that may fail; a process that stops does not wait for Redis several times."""
         if self.broker.stopping.is_set() and self.broker.is_down:
-            log.warning("messages.not_returned", queue=self.queue_name, error="Redis has not answered a moment ago")
+            log.warning("queue.unreachable", queue=self.queue_name, error="Redis has not answered a moment ago")
             return
         try:
             with self.broker.closed_connections():
                 call(self.queue_name, *args)
         except ConnectionClosed as error:
-            log.warning("messages.not_returned", queue=self.queue_name, error=str(error))
+            log.warning("queue.unreachable", queue=self.queue_name, error=str(error))
 
 
 class HeartbeatThread:

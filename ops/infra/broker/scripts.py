@@ -1,17 +1,17 @@
-"""The Lua scripts of the broker: Dramatiq's own one with additions, two that replace parts of it, and two of ours."""
+"""The Lua scripts of the broker: Dramatiq's own one with additions, two that replace parts of it, and one of ours."""
 
 from pathlib import Path
 
 import dramatiq.brokers
 
 MAX_WAKEUP_TOKENS = 64
-# Longer than a consumer is away between two waits.
+# What is not taken until then was for a process that has died, and the maintenance has replaced it.
 TOKEN_TTL_MS = 10_000
 # A little less than the interval of the heartbeats, so that each round of them does it once.
 MAINTENANCE_INTERVAL_MS = 900
 
-# Give a token to one of the consumers that wait, or to all of them if none has said that it does. A process that has
-# died has no heartbeat, and gets no token. stores/redis/lua/create.lua does the same.
+# Give a token to any one of the consumers that wait, or to all of them if none has said that it does. A process whose
+# heartbeat has expired gets none. stores/redis/lua/create.lua does the same.
 RING_LUA = f"""
 local function ring(queue)
     local bell = 'bell:' .. queue
@@ -33,18 +33,19 @@ end
 PREPENDED_LUA = f"""
 local time = redis.call('time')
 ARGV[2] = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
-if ARGV[1] == 'enqueue' or ARGV[1] == 'requeue' then
-    ring(ARGV[3])
-elseif ARGV[1] == 'heartbeat' then
+if ARGV[1] == 'heartbeat' then
     local turn = KEYS[1] .. ':maintained:' .. ARGV[3]
     ARGV[7] = redis.call('set', turn, '', 'NX', 'PX', {MAINTENANCE_INTERVAL_MS}) and '1' or '0'
 end
 """.encode()
 
-# Appended: whether this call did the maintenance. Messages of dead processes return to their queue without a token, and
-# the token of a message may have gone to a process that has just died, so this one is for all that wait.
+# Appended: the token of a message, after the message, because a full server only refuses a script that has not written
+# yet; and whether a heartbeat did the maintenance. Messages of dead processes return to their queue without a token,
+# and the token of a message may have gone to a process that has just died, so that of the maintenance is for all.
 APPENDED_LUA = b"""
-if command == 'heartbeat' and do_maintenance == '1' then
+if command == 'enqueue' or command == 'requeue' then
+    ring(queue_name)
+elseif command == 'heartbeat' and do_maintenance == '1' then
     if redis.call('llen', queue_full_name) > 0 and redis.call('exists', 'bell:' .. queue_name) == 0 then
         redis.call('rpush', 'bell:' .. queue_name, '')
     end
@@ -84,7 +85,6 @@ DISPATCH_LUA = (Path(dramatiq.brokers.__file__).parent / "redis" / "dispatch.lua
 OWN_SCRIPTS = {
     "dispatch": RING_LUA + PREPENDED_LUA + DISPATCH_LUA + APPENDED_LUA,
     "fetch": RING_LUA + FETCH_LUA,
-    "ring": RING_LUA + b"ring(ARGV[1])",
     "leave": RING_LUA + LEAVE_LUA,
     "ack": ACK_LUA,
 }

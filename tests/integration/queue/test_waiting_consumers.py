@@ -8,7 +8,9 @@ import pytest
 from redis import Redis
 
 from ops.infra.broker import BlockingRedisBroker
+from ops.infra.redis import connect
 from ops.infra.settings import Settings
+from schemas.errors import Unavailable
 from schemas.jobs.job import JobRequest
 from schemas.messages import GENERATE, GENERATE_QUEUE
 from stores import Stores, open_stores
@@ -54,12 +56,15 @@ def waiting(settings: Settings, number: int) -> Iterator[tuple[list[BlockingRedi
         for broker in brokers:
             # The first one of them does the maintenance.
             broker.send_heartbeat(GENERATE_QUEUE)
-        waits = [pool.submit(broker.wait_for_token, GENERATE_QUEUE) for broker in brokers]
         client, ids = brokers[0].client, [broker.broker_id for broker in brokers]
-        eventually(lambda: all(client.smismember(WAITING, ids)) and blocked_clients(client) == number)
-        yield brokers, waits
-        for broker in brokers:
-            broker.end_waits()
+        before = blocked_clients(client)
+        waits = [pool.submit(broker.wait_for_token, GENERATE_QUEUE) for broker in brokers]
+        try:
+            eventually(lambda: all(client.smismember(WAITING, ids)) and blocked_clients(client) == before + number)
+            yield brokers, waits
+        finally:
+            for broker in brokers:
+                broker.end_waits()
     for broker in brokers:
         broker.client.close()
 
@@ -69,14 +74,28 @@ def blocked_clients(client: Redis) -> int:
     return int(client.info("clients")["blocked_clients"])
 
 
+@contextmanager
+def earlier_version(settings: Settings) -> Iterator[Future[object]]:
+    """A consumer of an earlier version, which has blocked first on the list for all, and on no other."""
+    client = connect(settings.broker_url)
+    with ThreadPoolExecutor(1) as pool:
+        wait = pool.submit(client.blpop, BELL, TIMEOUT_S)
+        eventually(lambda: blocked_clients(client) == 1)
+        try:
+            yield wait
+        finally:
+            client.rpush(BELL, "")
+    client.close()
+
+
 def test_a_message_wakes_one_consumer(settings: Settings, stores: Stores, send: Send) -> None:
     """The others do not notice it: nothing is pushed to the list on which all of them block."""
     client = stores.queue.client
-    with waiting(settings, 3) as (brokers, waits):
+    with earlier_version(settings) as earlier, waiting(settings, 3) as (brokers, waits):
         send()
         eventually(lambda: [wait.done() and wait.result() for wait in waits].count(True) == 1)
         woken = next(broker for broker, wait in zip(brokers, waits, strict=True) if wait.done())
-        assert (client.scard(WAITING), blocked_clients(client)) == (2, 2)
+        assert (client.scard(WAITING), blocked_clients(client), earlier.done()) == (2, 3, False)
         assert not client.sismember(WAITING, woken.broker_id)
         assert not client.exists(BELL, f"{BELL}:{woken.broker_id}")
 
@@ -172,8 +191,52 @@ def test_a_server_without_memory_still_wakes_consumers(settings: Settings, store
     broker.client.close()
 
 
-def test_a_process_of_an_earlier_version_wakes_a_consumer(settings: Settings, stores: Stores) -> None:
-    """It pushes to the list for all."""
-    with waiting(settings, 2) as (_, waits):
-        stores.queue.client.rpush(BELL, "")
-        eventually(lambda: [wait.done() and wait.result() for wait in waits].count(True) == 1)
+def test_processes_of_an_earlier_version_share_the_queue(settings: Settings, stores: Stores) -> None:
+    """What they push wakes a consumer, and they are woken while no consumer has said that it waits."""
+    client = stores.queue.client
+    with waiting(settings, 1) as ((broker,), (wait,)):
+        client.rpush(BELL, "")
+        assert wait.result(TIMEOUT_S)
+        assert client.sismember(WAITING, broker.broker_id)
+        stores.queue.send(GENERATE)
+        client.sadd(WAITING, broker.broker_id)
+        # A consumer that has a message waits no more.
+        assert broker.fetch(GENERATE_QUEUE, 1)[1] == 0
+        assert not client.exists(WAITING)
+    with earlier_version(settings) as earlier:
+        stores.queue.send(GENERATE)
+        assert earlier.result(TIMEOUT_S)
+
+
+def test_a_consumer_without_a_free_slot_gets_no_token(settings: Settings, stores: Stores) -> None:
+    """The jobs of another server have taken it while this one waited; the token that it has goes to another one."""
+    client = stores.queue.client
+    busy = BlockingRedisBroker(settings.broker_url, [])
+    busy.fetch_limits[GENERATE_QUEUE] = lambda _timeout_s: 0
+    busy.send_heartbeat(GENERATE_QUEUE)
+    consumer = busy.consume(GENERATE_QUEUE)
+    for has_token in (False, True):
+        consumer._may_have_messages, consumer._has_passed_on = has_token, False  # as after a wait
+        client.sadd(WAITING, busy.broker_id)
+        with waiting(settings, 1) as (_, (wait,)):
+            assert next(consumer) is None
+            assert not client.sismember(WAITING, busy.broker_id)
+            if not has_token:
+                stores.queue.send(GENERATE)
+            assert wait.result(TIMEOUT_S)
+        assert not client.exists(f"{BELL}:{busy.broker_id}")
+    busy.client.close()
+
+
+def test_a_full_server_refuses_a_message(stores: Stores) -> None:
+    """As it refuses a job: the sender gets an error, and nothing of the message is there."""
+    client = stores.queue.client
+    stores.queue.send(GENERATE)
+    limit = client.config_get("maxmemory")["maxmemory"]
+    client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(Unavailable):
+            stores.queue.send(GENERATE)
+    finally:
+        client.config_set("maxmemory", limit)
+    assert (stores.queue.depth(), client.hlen(f"{stores.queue.wakeups_key}.msgs")) == (1, 1)
