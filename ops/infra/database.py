@@ -42,6 +42,8 @@ TEST_IDLE_AFTER_S = 1.0
 # While a migration waits for a table that others use, all who come after it wait too: it waits for short times only.
 TABLE_LOCK_TIMEOUT_MS, TABLE_LOCK_ATTEMPTS, TABLE_LOCK_RETRY_S = 3_000, 20, 3.0
 LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
+# On PostgreSQL this revision ends with a lock that excludes readers, so what follows it is another transaction.
+COMMITTED_REVISION = "0017"
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +79,8 @@ def check_connection(url: str) -> None:
 def migrate(url: str) -> None:
     """Upgrade the tables at ``url`` to the newest revision; does nothing if they are up to date.
 
-    If others use a table for long, the migration begins again, TABLE_LOCK_ATTEMPTS times.
+    On PostgreSQL what follows COMMITTED_REVISION is a transaction of its own. If others use a table for long, the
+    migration begins again, TABLE_LOCK_ATTEMPTS times.
 
     Raises:
         UnreachableError: the database does not respond, or a table was in use all the time.
@@ -86,6 +89,8 @@ def migrate(url: str) -> None:
     _make_sqlite_file(url)
     for attempt in range(1, TABLE_LOCK_ATTEMPTS + 1):
         try:
+            if not url.startswith("sqlite"):
+                _upgrade(url, COMMITTED_REVISION)
             return _upgrade(url)
         except OperationalError as error:
             if not _is_in_use(error):
@@ -95,8 +100,8 @@ def migrate(url: str) -> None:
                 time.sleep(TABLE_LOCK_RETRY_S)
     raise UnreachableError(
         "DATABASE_URL",
-        "other transactions use a table that a migration changes, and did not end in time. Nothing was changed. End "
-        "them (pg_stat_activity lists them, the longest are backups and reports), and migrate again",
+        "other transactions use a table that a migration changes, and did not end in time. Its work is undone. "
+        "End them (pg_stat_activity lists them, the longest are backups and reports), and migrate again",
     )
 
 

@@ -34,8 +34,9 @@ MIN_SAMPLED, MIN_COMPARED = 14, 5
 # are looked at last: where there are other conditions, of fewer models.
 FOUND_COST, WALKED_COST, WALKED_COST_OF_WORDS, WALKED_COST_OF_BOTH = 9, 2, 4, 3
 PAGE_MODELS = 50
-# A page is looked for among so many times the models that should have it, and at most among MAX_WALKED.
-WALK_MARGIN = 5
+# A page is looked for among so many times the models that should have it, and at most among MAX_WALKED: where that is
+# less than MIN_WALK_MARGIN times as many, it would often not be found.
+WALK_MARGIN, MIN_WALK_MARGIN = 5, 2
 MAX_WALKED = 40_000
 _FACET_COLUMNS = ("id", "category", "category_key", "base_model", "base_model_key", "type", "type_key")
 
@@ -228,9 +229,10 @@ class _Search:
     def _walk(self, place: _Place) -> list[Any]:
         """Return the page if it is among the next models in the order of the list; else what there is of it."""
         order, sample = self._criteria.order, self._sample
-        number = sample.models_for(place.offset + place.limit + 1) * WALK_MARGIN if sample else 0
-        if not 0 < number <= MAX_WALKED:
+        needed = sample.models_for(place.offset + place.limit + 1) if sample else 0
+        if not 0 < needed * MIN_WALK_MARGIN <= MAX_WALKED:
             return []
+        number = min(needed * WALK_MARGIN, MAX_WALKED)
         following = select(models).order_by(*order_columns(order, models.c)).limit(number)
         if place.cursor:
             following = following.where(after(place.cursor, order, models.c))

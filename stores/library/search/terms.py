@@ -1,8 +1,8 @@
 """Full-text conditions, and on PostgreSQL the values of models that its full-text index has as well.
 
 A value is a term that begins with an equals sign, which no word has, and a letter: ``=c`` category, ``=s`` subcategory,
-``=b`` base model, ``=t`` type, ``=a`` creator, ``=g`` tag, ``=n`` the number of bits of the NSFW level, ``=h`` a flag,
-``=p`` a pair of words (``stores.library.search.phrases``).
+``=b`` base model, ``=t`` type, ``=a`` creator, ``=g`` tag, ``=n`` the number of bits of the NSFW level, ``=d`` the rank
+(``dim``), ``=h`` a flag, ``=p`` a pair of words (``stores.library.search.phrases``).
 The trigger ``library_search_write_terms`` writes them.
 """
 
@@ -112,7 +112,16 @@ def is_by_one_index(criteria: SearchFilter) -> bool:
     terms_asked = criteria.query.terms
     is_indexed = criteria.tags_mode != "none" and criteria.has_metadata is not False
     is_indexed = is_indexed and not any(phrase.negated for phrase in criteria.query.phrases)
-    return is_indexed and all(term.field in INDEXED_FIELDS and not term.negated for term in terms_asked)
+    return is_indexed and all(_is_indexed(term) for term in terms_asked)
+
+
+def _is_indexed(term: QueryTerm) -> bool:
+    return not term.negated and (term.field in INDEXED_FIELDS or _is_one_rank(term))
+
+
+def _is_one_rank(term: QueryTerm) -> bool:
+    """Whether a term asks for one rank: a range is many terms, of which the index makes the union first."""
+    return term.field == "dim" and term.op == "="
 
 
 def _indexed_parts(criteria: SearchFilter) -> Iterator[tuple[str, str]]:
@@ -162,6 +171,8 @@ def _of_term(term: QueryTerm, connection: Connection, *, names_local: bool) -> I
         yield from _equal(term.field, value)
     elif term.field == "tag":
         yield _quote("g", value)
+    elif _is_one_rank(term):
+        yield _quote("d", value)
     elif term.field == "nsfw":
         yield _levels(term.op, int(term.value))
     elif term.field in ("has", "is") and value not in ("local", "missing"):

@@ -1,4 +1,4 @@
-"""Alembic environment: runs the pending revisions in one transaction, in one process at a time.
+"""Alembic environment: runs the revisions of a command in one transaction, in one process at a time.
 
 A caller that gives a connection has begun the transaction, which may run several commands.
 """
@@ -18,6 +18,7 @@ LONG_LOCKS = {
     ),
     "0015": {"deliveries": NO_WRITING},
     "0017": dict.fromkeys(("library_details", "library_models", "library_tags"), NO_WRITING),
+    "0018": dict.fromkeys(("library_details", "library_models", "library_tags"), NO_WRITING),
 }
 
 

@@ -76,8 +76,15 @@ def test_values_of_models_are_found_however_they_are_written(library: IndexedFol
     write_safetensors(library.folder / "vae" / "a.safetensors")
     library.scan()
     with library.engine.begin() as connection:
-        connection.execute(update(tables.models).values(category_key="it's \\ 'new'", nsfw_level=5))
+        connection.execute(update(tables.models).values(category_key="it's \\ 'new'", nsfw_level=5, dim=8))
     with library.engine.connect() as connection:
         text = str(connection.execute(select(terms.c.terms)).scalar_one())
     assert "'=cit''s \\\\ ''new'''" in text
     assert "'=n3'" in text
+    assert "'=d8'" in text
+    for dim in (16, None):
+        with library.engine.begin() as connection:
+            connection.execute(update(tables.models).values(dim=dim))
+        with library.engine.connect() as connection:
+            text = str(connection.execute(select(terms.c.terms)).scalar_one())
+        assert [term for term in ("'=d8'", "'=d16'") if term in text] == ([f"'=d{dim}'"] if dim else [])

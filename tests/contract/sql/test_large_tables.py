@@ -1,19 +1,35 @@
 """Tables of millions of rows, after all migrations, on SQLite and PostgreSQL: what is asked often reads few of them."""
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine, event, insert, select, text
 
 from ops.infra.clock import SystemClock
+from schemas.library.search_query import SortKey, SortOrder, parse_query
 from schemas.webhooks.subscriptions import NewDelivery
 from stores.library import Library
+from stores.library.index.read_model import ModelFlag
+from stores.library.search import SearchFilter, pages
+from stores.library.tables import models
 from stores.sql import tables
 from stores.webhooks.deliveries import Deliveries
 from tests.conftest import FakeClock
 
 MORE_THAN_32_BITS = 2**31 + 5
+MODEL = {
+    **dict.fromkeys(("name", "name_key", "type", "type_key", "category", "category_key"), "x"),
+    "base_model_key": "sdxl",
+    "civitai_id": 1,
+    "dim": 16,
+    "nsfw_level": 0,
+    "files": 1,
+    "flags": ModelFlag.NOTES,
+}
+NUMBERS = ("downloads", "likes", "newest_at", "size_bytes")
 LARGE_TABLES = ("library_models", "library_files", "library_tags", "library_problems")
 
 
@@ -83,3 +99,33 @@ def test_the_library_is_counted_without_reading_it(engine: Engine) -> None:
         1,
         1,
     ]
+
+
+def test_a_walk_along_any_order_reads_no_rows_of_models(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL's indexes of orders and of the sample have all numbers, flags and base models that are asked for."""
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no indexes with other values")
+    for name, value in {"MAX_COUNTED": 1, "MIN_SAMPLED": 1, "SAMPLE_SIZE": 10}.items():
+        monkeypatch.setattr(pages, name, value)
+    with engine.begin() as connection:
+        # Not in the order of the table, where rows are read as fast.
+        numbers = random.Random(3).sample(range(1, 1001), 1000)
+        rows = [MODEL | {"name_key": str(number)} | dict.fromkeys(NUMBERS, number) for number in numbers]
+        # VACUUM takes rows for visible once their transaction is on disk.
+        connection.execute(text("SET LOCAL synchronous_commit = on"))
+        connection.execute(insert(models), rows)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # So that indexes alone tell which rows are visible.
+        connection.execute(text("VACUUM ANALYZE library_models"))
+    search = Library.from_engine(engine, SystemClock()).search
+    query = parse_query(
+        "base:sdxl dim:>8 size:>0 downloads:>0 likes:>0 nsfw:<2 has:notes has:civitai is:local -is:pickle"
+    )
+    for key in SortKey:
+        for descending in (True, False):
+            with collect_plans(engine) as plans:
+                page = search.find_page(SearchFilter({}, query, SortOrder(key, descending)), limit=5)
+            index = f"library_search_by_{'newest' if key is SortKey.OLDEST else key}"
+            assert (len(page.ids), page.total_is_estimate) == (5, True)
+            assert f"Index Only Scan {'Backward ' if descending else ''}using {index} " in plans[-1]
+            assert "Index Only Scan using library_search_sample " in plans[-2]

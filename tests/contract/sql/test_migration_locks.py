@@ -19,6 +19,8 @@ from ops.infra.setting_parsers import UnreachableError
 from tests.conftest import eventually
 
 SEARCH = "SELECT count(*) FROM library_models m JOIN library_search_terms t ON t.model_id = m.id"
+TURN = "LOCK TABLE library_models, library_search_terms"
+TERMS = "SELECT model_id, terms::text FROM library_search_terms ORDER BY model_id"
 IN_USE = "BEGIN; LOCK TABLE library_models IN ROW EXCLUSIVE MODE"
 
 
@@ -160,8 +162,9 @@ def session(url: str) -> Iterator[Session[Any]]:
     with connect(url.replace("+psycopg", ""), autocommit=True) as opened:
         opened.execute(
             "INSERT INTO library_models (id, name, name_key, type, type_key, category, category_key, nsfw_level, "
-            "downloads, likes, newest_at, size_bytes, files, flags) "
-            "SELECT n, 'x', 'x', 'x', 'x', 'x', 'x', 0, 0, 0, 0, 0, 1, 0 FROM generate_series(1, 9) AS n"
+            "downloads, likes, newest_at, size_bytes, files, flags, dim) "
+            "SELECT n, 'x', 'x', 'x', 'x', 'x', 'x', 0, 0, 0, 0, 0, 1, 0, nullif(8 * (n % 3), 0) "
+            "FROM generate_series(1, 9) AS n"
         )
         opened.execute(
             "INSERT INTO library_details (model_id, facts, sources, search_text) "
@@ -190,40 +193,53 @@ def test_the_library_is_read_while_its_words_are_written(url: str, session: Sess
         "ROLLBACK TO",
         "RELEASE",
         "DROP TABLE",
+        "DROP INDEX",
         "ALTER TABLE",
         "ALTER INDEX",
         "CREATE OR REPLACE",
+        "CREATE CONSTRAINT TRIGGER",
         "UPDATE alembic",
     )
     assert [each for each in held_up if not each.startswith(quick)] == []
     assert [each for each in held_up if "ADD CONSTRAINT" in each] == []
     assert "DROP TABLE library_search_terms" in held_up
     assert [row[0] for row in session.execute("SELECT word FROM library_search_words ORDER BY word")] == ["ink", "wash"]
+    copied = session.execute(TERMS).fetchall()
+    session.execute("SELECT library_search_recount()")
+    assert copied == session.execute(TERMS).fetchall()
+    assert [("'=d8'" in terms, "'=d16'" in terms) for _, terms in copied[:3]] == [
+        (True, False),
+        (False, True),
+        (False,) * 2,
+    ]
 
 
 def test_a_search_at_the_end_costs_no_work(url: str, session: Session[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The words are written once if others read the library then, and a search that goes on is no deadlock."""
+    """The terms are written once if others read the library then, and a search that goes on is no deadlock."""
     monkeypatch.setattr(database, "TABLE_LOCK_TIMEOUT_MS", 100)
     monkeypatch.setattr(database, "TABLE_LOCK_RETRY_S", 0.05)
     monkeypatch.setattr(database, "TABLE_LOCK_ATTEMPTS", 1_000)
     statements: list[str] = []
 
     def note(statement: str) -> None:
-        statements.append(statement)
+        statements.append(statement.strip())
         if statement.startswith("ANALYZE"):
             session.execute("BEGIN")
             session.execute("SELECT count(*) FROM library_models")
 
-    def turns() -> int:
-        return [each.startswith("LOCK TABLE library_models, library_search_terms") for each in statements].count(True)
+    def count(beginning: str) -> int:
+        return [each.startswith(beginning) for each in statements].count(True)
 
     migration = threading.Thread(target=migrate, args=[url])
     with before_each_statement(note):
         migration.start()
-        # The first one was before the work.
-        eventually(lambda: turns() >= 4)
-        session.execute(SEARCH)
-        session.execute("COMMIT")
+        # Once in 0017, and once in 0018.
+        for time in (1, 2):
+            eventually(lambda: count("ANALYZE") == time)  # noqa: B023
+            before = count(TURN)
+            eventually(lambda: count(TURN) >= before + 3)  # noqa: B023
+            session.execute(SEARCH)
+            session.execute("COMMIT")
         migration.join(60)
     assert is_migrated(url)
-    assert len([each for each in statements if each.startswith("INSERT INTO new_library_search_terms")]) == 1
+    assert count("INSERT INTO new_library_search_terms") == 2

@@ -264,7 +264,21 @@ QUERIES = (
         "wash name:ink creator:neil",
         "i w",
     ),
-    *("dim:>=32", "-dim:8", "size:<1kb", "downloads:>4", "likes:7", "nsfw:0", "nsfw:<=2", "nsfw:>2", "nsfw:<1"),
+    *(
+        "dim:>=32",
+        "-dim:8",
+        "dim:8",
+        "ink dim:32",
+        "wash dim:8",
+        "dim:8 -tag:x",
+        "size:<1kb",
+        "downloads:>4",
+        "likes:7",
+        "nsfw:0",
+        "nsfw:<=2",
+        "nsfw:>2",
+        "nsfw:<1",
+    ),
     *("ink type:lora has:notes", "type:lora -wash dim:>1", "category:vae", "subcategory:styles", "has:problem"),
 )
 FILTERS = (

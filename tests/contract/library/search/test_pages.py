@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from schemas.errors import Invalid
 from schemas.library.search_query import SearchQuery, SortKey, SortOrder, parse_sort_order
+from schemas.library.text_normalization import MAX_SORT_KEY_CHARS
 from schemas.paging import KeysetCursor
 from stores.library import tables
 from stores.library.search import SearchFilter
@@ -150,12 +151,16 @@ def test_invalid_cursors_are_rejected(library: IndexedFolder, cursor: KeysetCurs
 
 
 def test_names_of_any_length_can_be_sorted(library: IndexedFolder) -> None:
-    """Sort keys are cut to what an index holds, and cursors stay short."""
+    """Sort keys, also of base models beside them, are cut to what an index holds, and cursors stay short."""
     for number in range(3):
         path = write_safetensors(library.folder / f"{number}.safetensors", data=bytes([number]))
-        name = "".join(chr(0x4E00 + (number * 7919 + place * place * 31) % 20_000) for place in range(2000))
-        write_civitai_metadata(path, number + 1, name=name)
+        name = "".join(chr(0x20000 + (number * 7919 + place * place * 31) % 20_000) for place in range(2000))
+        version = {"id": number + 1, "name": "v", "baseModel": name[::-1], "files": []}
+        write_civitai_metadata(path, number + 1, name=name, modelVersions=[version])
     library.scan()
+    with library.engine.connect() as connection:
+        lengths = connection.execute(select(func.length(tables.models.c.base_model_key))).scalars()
+        assert list(lengths) == [MAX_SORT_KEY_CHARS] * 3
     assert len(list(itertools.chain.from_iterable(pages_by_cursor(library, BY_NAME)))) == 3
     first = library.stores.search.find_page(all_models(BY_NAME), limit=1).next_cursor
     assert first
