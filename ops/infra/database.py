@@ -60,6 +60,7 @@ def open_database(url: str) -> Engine:
         event.listen(engine, "connect", _configure_sqlite)
         return engine
     engine = _create_engine(url, _postgresql_options(url))
+    event.listen(engine, "connect", _configure_postgresql)
     _test_idle_connections(engine)
     return engine
 
@@ -277,6 +278,12 @@ def _make_sqlite_file(url: str) -> None:
             f"DATABASE_URL: the file {str(path)!r} cannot be created: {error.strerror}. Name another one, or another "
             "DATA_DIR."
         ) from error
+
+
+def _configure_postgresql(connection: Any, _record: Any) -> None:
+    # Its planner expects of a search of a large library that it takes long, and would compile each before running it.
+    connection.execute("SET jit = off")
+    connection.commit()
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

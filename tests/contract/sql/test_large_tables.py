@@ -101,6 +101,14 @@ def test_the_library_is_counted_without_reading_it(engine: Engine) -> None:
     ]
 
 
+def test_postgresql_compiles_no_query(engine: Engine) -> None:
+    """Compiling a search of a large library takes longer than the search, and its planner would choose that."""
+    if engine.dialect.name == "sqlite":
+        pytest.skip("compiles all queries to a bytecode of its own")
+    with engine.connect() as connection:
+        assert connection.execute(text("SHOW jit")).scalar_one() == "off"
+
+
 def test_a_walk_along_any_order_reads_no_rows_of_models(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL's indexes of orders and of the sample have all numbers, flags and base models that are asked for."""
     if engine.dialect.name == "sqlite":
