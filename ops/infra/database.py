@@ -30,7 +30,7 @@ SQLITE_PREFIX = "sqlite:///"
 # Arbitrary numbers for PostgreSQL's advisory locks, each unique to its purpose: migrations, and all that write the
 # index of the library.
 MIGRATION_LOCK_ID, LIBRARY_LOCK_ID = 7_118_104, 7_118_105
-# Another process may be migrating: longer than any migration takes.
+# Another process may be migrating. What has to wait longer begins again.
 MIGRATION_LOCK_TIMEOUT_S = 60
 # The driver would prepare statements that it runs often. Behind PgBouncer, which gives each transaction another
 # connection of the server, these do not exist or exist already.
@@ -101,8 +101,8 @@ def migrate(url: str) -> None:
                 time.sleep(TABLE_LOCK_RETRY_S)
     raise UnreachableError(
         "DATABASE_URL",
-        "other transactions use a table that a migration changes, and did not end in time. Its work is undone. "
-        "End them (pg_stat_activity lists them, the longest are backups and reports), and migrate again",
+        "other transactions use a table that a migration changes, and did not end in time. What was not finished "
+        "is undone. End them (pg_stat_activity lists them, the longest are backups and reports), and migrate again",
     )
 
 

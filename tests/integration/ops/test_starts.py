@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner
 from cryptography.fernet import Fernet
@@ -15,6 +16,7 @@ from ops.cli.main import main
 from ops.infra.database import migrate
 from ops.infra.settings import Settings, SettingsError
 from ops.processes.temp_dirs import use_private_temp_dir
+from ops.testbed.stack import run_stack
 from stores import open_stores
 from stores.environment.shared_settings import check_now_or_later
 from stores.queue.process_monitor import ProcessMonitor
@@ -158,3 +160,10 @@ def test_doctor_names_a_shared_setting_that_differs(settings: Settings) -> None:
     for each, is_same in ((settings, True), (other, False)):
         [row] = [row for row in _check_sql(each) if row.part == "shared settings"]
         assert (row.ok, "API_KEY" in row.result) == (is_same, not is_same)
+
+
+def test_an_ipv6_address_makes_addresses_that_answer() -> None:
+    """Links and pictures begin with ``PUBLIC_URL``, whose default is where the server listens."""
+    with run_stack("web", HOST="::1") as stack:
+        url = stack.settings.public_url
+        assert httpx.get(f"{url}/health/live").status_code == 200

@@ -31,7 +31,7 @@ SAMPLE = "library_search_sample"
 NEW_SAMPLE = f"new_{SAMPLE}"
 TRIGGER = "library_search_terms_of_dims"
 ORDERS = {"newest": "newest_at", "name": "name_key", "downloads": "downloads", "likes": "likes", "size": "size_bytes"}
-# Texts among them are cut to what an index holds.
+# Texts among them are cut to what an index holds, about 2,700 bytes for the whole row: there is no room for another.
 VALUES = (
     *("files", "base_model_key", "civitai_id", "nsfw_level", "flags", "dim", "newest_at", "downloads", "likes"),
     "size_bytes",
@@ -64,9 +64,12 @@ def upgrade() -> None:
         op.execute(f"ALTER INDEX {NEW}_{index} RENAME TO {TABLE}_{index}")
     op.execute(f"ALTER TABLE {NEW} RENAME TO {TABLE}")
     op.execute(WRITE_TERMS)
+    # After a change of other values too, the terms are written anyway.
+    others_differ = BEFORE.COUNTS._differ(BEFORE.COUNTS.TERM_VALUES, is_postgresql=True)  # noqa: SLF001
     op.execute(
         f"CREATE CONSTRAINT TRIGGER {TRIGGER} AFTER UPDATE ON library_models DEFERRABLE INITIALLY DEFERRED "
-        "FOR EACH ROW WHEN (old.dim IS DISTINCT FROM new.dim) EXECUTE FUNCTION library_search_write_terms()"
+        f"FOR EACH ROW WHEN (old.dim IS DISTINCT FROM new.dim AND NOT ({others_differ})) "
+        "EXECUTE FUNCTION library_search_write_terms()"
     )
     _recount_with(f"{TERMS_ROWS} ORDER BY {SAMPLE_ORDER.format(id='m.id')}")
 
@@ -96,7 +99,7 @@ def _recount_with(rows: str) -> None:
 
 
 def downgrade() -> None:
-    """Drop the indexes of orders and the trigger. What else there is more serves the version before as well."""
+    """Drop the indexes of orders and the trigger. Terms of ranks and the wider sample stay: 0017 works with them."""
     if op.get_bind().dialect.name != "postgresql":
         return
     for name in ORDERS:
