@@ -34,19 +34,19 @@ LARGE_TABLES = ("library_models", "library_files", "library_tags", "library_prob
 
 
 @contextmanager
-def collect_plans(engine: Engine) -> Iterator[list[str]]:
-    """Collect the plans of all queries; PostgreSQL's are those that it would make if it could not read whole tables."""
+def collect_plans(engine: Engine, avoided: tuple[str, ...] = ("seqscan",)) -> Iterator[list[str]]:
+    """Collect the plans of all queries, as PostgreSQL makes them if it avoids something: whole tables by default."""
     plans: list[str] = []
     is_sqlite = engine.dialect.name == "sqlite"
 
     def explain(_: object, cursor: Any, statement: str, parameters: Any, *_rest: object) -> None:
         if statement.startswith("SELECT"):
-            if not is_sqlite:
-                cursor.execute("SET enable_seqscan = off")
+            for kind in () if is_sqlite else avoided:
+                cursor.execute(f"SET enable_{kind} = off")
             cursor.execute(f"EXPLAIN {'QUERY PLAN ' if is_sqlite else ''}{statement}", parameters)
             plans.append("\n".join(str(row[-1]) for row in cursor.fetchall()))
-            if not is_sqlite:
-                cursor.execute("RESET enable_seqscan")
+            for kind in () if is_sqlite else avoided:
+                cursor.execute(f"RESET enable_{kind}")
 
     event.listen(engine, "before_cursor_execute", explain)
     yield plans
@@ -131,7 +131,8 @@ def test_a_walk_along_any_order_reads_no_rows_of_models(engine: Engine, monkeypa
     )
     for key in SortKey:
         for descending in (True, False):
-            with collect_plans(engine) as plans:
+            # It can do without all of these only where an index has everything, however few rows there are.
+            with collect_plans(engine, ("seqscan", "indexscan", "bitmapscan", "sort")) as plans:
                 page = search.find_page(SearchFilter({}, query, SortOrder(key, descending)), limit=5)
             index = f"library_search_by_{'newest' if key is SortKey.OLDEST else key}"
             assert (len(page.ids), page.total_is_estimate) == (5, True)
