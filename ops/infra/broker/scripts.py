@@ -11,21 +11,20 @@ TOKEN_TTL_MS = 10_000
 MAINTENANCE_INTERVAL_MS = 900
 
 # Give a token to any one of the consumers that wait, or to all of them if none has said that it does. A process whose
-# heartbeat has expired gets none. stores/redis/lua/create.lua does the same.
+# heartbeat has expired gets none. The script that accepts a job has this function too.
 RING_LUA = f"""
-local function ring(queue)
-    local bell = 'bell:' .. queue
+local function ring(bell, heartbeats)
     local consumer
     repeat
         consumer = redis.call('spop', bell .. ':waiting')
-    until not consumer or redis.call('zscore', KEYS[1] .. ':__heartbeats__', consumer)
+    until not consumer or redis.call('zscore', heartbeats, consumer)
     if consumer then bell = bell .. ':' .. consumer end
     if redis.call('rpush', bell, '') > {MAX_WAKEUP_TOKENS} then
         redis.call('ltrim', bell, -{MAX_WAKEUP_TOKENS}, -1)
     end
     if consumer then redis.call('pexpire', bell, {TOKEN_TTL_MS}) end
 end
-""".encode()
+"""
 
 # Prepended to Dramatiq's own script. ARGV[1] is the command, ARGV[3] the queue. ARGV[2], the time of the heartbeat in
 # ms, is replaced by Redis' own time, because the clocks of machines differ. The first heartbeat of each interval does
@@ -44,7 +43,7 @@ end
 # and the token of a message may have gone to a process that has just died, so that of the maintenance is for all.
 APPENDED_LUA = b"""
 if command == 'enqueue' or command == 'requeue' then
-    ring(queue_name)
+    ring('bell:' .. queue_name, heartbeats)
 elseif command == 'heartbeat' and do_maintenance == '1' then
     if redis.call('llen', queue_full_name) > 0 and redis.call('exists', 'bell:' .. queue_name) == 0 then
         redis.call('rpush', 'bell:' .. queue_name, '')
@@ -64,14 +63,18 @@ if not ids or not ids[1] then return {0} end
 redis.call('srem', 'bell:' .. ARGV[1] .. ':waiting', ARGV[2])
 redis.call('sadd', KEYS[1] .. ':__acks__.' .. ARGV[2] .. '.' .. ARGV[1], unpack(ids))
 local left = redis.call('llen', queue)
-if left > 0 and redis.call('exists', 'bell:' .. ARGV[1]) == 0 then ring(ARGV[1]) end
+if left > 0 and redis.call('exists', 'bell:' .. ARGV[1]) == 0 then
+    ring('bell:' .. ARGV[1], KEYS[1] .. ':__heartbeats__')
+end
 return {left, unpack(redis.call('hmget', queue .. '.msgs', unpack(ids)))}
 """
 
 # A process waits no more. ARGV: queue, process, 1 if it may have taken the token of a message.
 LEAVE_LUA = b"""
 redis.call('srem', 'bell:' .. ARGV[1] .. ':waiting', ARGV[2])
-if redis.call('del', 'bell:' .. ARGV[1] .. ':' .. ARGV[2]) == 1 or ARGV[3] == '1' then ring(ARGV[1]) end
+if redis.call('del', 'bell:' .. ARGV[1] .. ':' .. ARGV[2]) == 1 or ARGV[3] == '1' then
+    ring('bell:' .. ARGV[1], KEYS[1] .. ':__heartbeats__')
+end
 """
 
 # Instead of Dramatiq's ack, which is a heartbeat too. ARGV: queue, process, message.
@@ -83,8 +86,8 @@ end
 
 DISPATCH_LUA = (Path(dramatiq.brokers.__file__).parent / "redis" / "dispatch.lua").read_bytes()
 OWN_SCRIPTS = {
-    "dispatch": RING_LUA + PREPENDED_LUA + DISPATCH_LUA + APPENDED_LUA,
-    "fetch": RING_LUA + FETCH_LUA,
-    "leave": RING_LUA + LEAVE_LUA,
+    "dispatch": RING_LUA.encode() + PREPENDED_LUA + DISPATCH_LUA + APPENDED_LUA,
+    "fetch": RING_LUA.encode() + FETCH_LUA,
+    "leave": RING_LUA.encode() + LEAVE_LUA,
     "ack": ACK_LUA,
 }

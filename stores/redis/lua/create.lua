@@ -2,7 +2,7 @@
 -- args: id, owner, site, priority, limits (see limit_reached), room (how many jobs the limits have to allow:
 --       this one and those that its request creates next), retention_ms (of the lists of jobs); optional:
 --       max_running (jobs of the owner that may run at once), idempotency_key, digest (of the request), ticket (a
---       wakeup: database, queue, messages, id, message, bell, max_bell, heartbeats, token_ttl_ms)
+--       wakeup: database, queue, messages, id, message, bell, heartbeats)
 -- ARGV[2] and further: name, value, ... of the fields that hold the request
 -- Returns {'created', its startTime, whether the ticket was sent (0 or 1), its queue_estimate...} | {'full'}
 --         | {'queued'} | {'daily'} | {'weekly'} | {'replayed', id} | {'mismatch', id}.
@@ -18,13 +18,7 @@ local function send_ticket(ticket)
   if redis.pcall('SELECT', ticket.database).err then return 0 end
   redis.call('HSET', ticket.messages, ticket.id, ticket.message)
   redis.call('RPUSH', ticket.queue, ticket.id)
-  local bell, consumer = ticket.bell, nil
-  repeat
-    consumer = redis.call('SPOP', bell .. ':waiting')
-  until not consumer or redis.call('ZSCORE', ticket.heartbeats, consumer)
-  if consumer then bell = bell .. ':' .. consumer end
-  if redis.call('RPUSH', bell, '') > ticket.max_bell then redis.call('LTRIM', bell, -ticket.max_bell, -1) end
-  if consumer then redis.call('PEXPIRE', bell, ticket.token_ttl_ms) end
+  ring(ticket.bell, ticket.heartbeats)
   return 1
 end
 
