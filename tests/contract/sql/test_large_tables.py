@@ -82,6 +82,10 @@ def plan_with_wide_indexes(engine: Engine, statements: list[tuple[str, Any]]) ->
 def test_deliveries_are_trimmed_and_listed_along_indexes(engine: Engine, clock: FakeClock) -> None:
     """Trimming finds what ended long ago, and a list the deliveries of its job, webhook and state."""
     deliveries = Deliveries(engine, clock)
+    if engine.dialect.name == "postgresql":
+        # What other tests have left in the table's files would change its plans.
+        with engine.begin() as connection:
+            connection.execute(text("TRUNCATE deliveries CASCADE"))
     with collect_plans(engine) as plans:
         deliveries.purge()
     assert [("deliveries_ended" in plan, "SCAN deliveries" in plan) for plan in plans] == [(True, False)] * 2
